@@ -1,0 +1,172 @@
+"""Runs the rows in turns and compares their figures with the budgets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import __doc__ as what_it_is
+from . import budgets, report
+from .rows import ROWS
+
+ROOT = Path(__file__).resolve().parent.parent
+#: a figure is the best of its rounds: whatever else the machine does only ever adds to it
+ROUNDS = 5
+#: seconds after which a step hangs; the longest takes some five
+TIMEOUT = 300
+
+
+class Unmeasured(Exception):
+    """Why a peer has no figure for a row, in words for a person."""
+
+
+class Setting(NamedTuple):
+    """What is the same for all processes of a run."""
+
+    quick: bool
+    parent: Path | None  #: where the fresh folders are made
+    environment: dict[str, str]
+
+
+def environment(compiled: Path) -> dict[str, str]:
+    """Without the user's own MEMO_* settings, which are not what is measured.
+
+    Compiled modules are kept in ``compiled``: a checkout on which PYTHONDONTWRITEBYTECODE or a read-only disk lets
+    none be stored would else compile memo in each process, while installed peers are compiled already.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MEMO_")}
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
+    return own | {"PYTHONPYCACHEPREFIX": str(compiled)}
+
+
+def step(row: str, peer: str, folder: Path, number: int, setting: Setting) -> dict[str, float]:
+    """One process."""
+    command = [sys.executable, "-m", "benchmarks.child", row, peer, str(folder), str(number)]
+    command += ["--quick"] * setting.quick
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=setting.environment, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        raise Unmeasured(f"took more than {TIMEOUT} s")
+    if done.returncode:
+        raise Unmeasured(f"ended with status {done.returncode}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    for problem in ("missing", "wrong"):
+        if problem in answer:
+            raise Unmeasured(answer[problem])
+    return answer
+
+
+def turn(row: str, peer: str, setting: Setting) -> dict[str, float]:
+    """All steps of a row with one peer, in a fresh folder: figure -> seconds."""
+    figures = {}
+    with tempfile.TemporaryDirectory(prefix="memo-benchmarks-", dir=setting.parent) as folder:
+        for number in range(len(ROWS[row].steps)):
+            for part, seconds in step(row, peer, Path(folder), number, setting).items():
+                figures[f"{row}.{part}" if part else row] = seconds
+    return figures
+
+
+def run(rows: list[str], rounds: int, setting: Setting) -> tuple[dict[str, dict[str, list[float]]], list[str]]:
+    """Figure -> peer -> seconds of each round, and what could not be measured."""
+    figures: dict[str, dict[str, list[float]]] = {}
+    problems: dict[tuple[str, str], str] = {}
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        for row in rows:
+            peers = ROWS[row].peers
+            for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:  # nobody is always first
+                if (row, peer) in problems:
+                    continue
+                try:
+                    for figure, seconds in turn(row, peer, setting).items():
+                        figures.setdefault(figure, {}).setdefault(peer, []).append(seconds)
+                except Unmeasured as error:
+                    problems[row, peer] = f"{row}, {peer}: {error}"
+    # what went wrong in any round has no figure
+    for row, peer in problems:
+        for figure in figures:
+            if figure.partition(".")[0] == row:
+                figures[figure].pop(peer, None)
+    return figures, list(problems.values())
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+    for name in ("memo-persist", "blake3", "joblib", "diskcache", "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=what_it_is, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="exit status 1 if a budget is not held")
+    parser.add_argument(
+        "--only", action="append", choices=ROWS, metavar="ROW", help=f"one of {', '.join(ROWS)}; repeatable"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"default {ROUNDS}")
+    parser.add_argument("--folder", type=Path, help="measure on this disk; default: the one of temporary files")
+    parser.add_argument("--quick", action="store_true", help="one round of small sizes, to see that it runs")
+    options = parser.parse_args()
+    if options.quick and options.check:
+        parser.error("--quick measures too little for --check")
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if options.folder and not options.folder.is_dir():
+        parser.error(f"--folder {options.folder} is not a folder")
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json {options.json}: {options.json.parent} is not a folder")
+
+    rows = [row for row in ROWS if not options.only or row in options.only]
+    asked = [budget for budget in budgets.load() if budget.row in rows]
+    disk = options.folder and options.folder.resolve()  # the children work elsewhere
+    with tempfile.TemporaryDirectory(prefix="memo-benchmarks-", dir=disk) as compiled:
+        setting = Setting(options.quick, disk, environment(Path(compiled)))
+        rounds, problems = run(rows, 1 if options.quick else options.rounds, setting)
+    figures = {figure: {peer: min(seconds) for peer, seconds in line.items()} for figure, line in rounds.items()}
+
+    print(", ".join(f"{name} {version}" for name, version in versions().items()), "", sep="\n")
+    print(*report.figures_table(figures), "", sep="\n")
+    print(*report.budgets_table(asked, figures), sep="\n")
+    print(*problems, sep="\n", file=sys.stderr)
+    if options.json:
+        judged = [
+            {
+                "what": budget.what,
+                "measure": budget.measure,
+                "against": budget.against,
+                "limit": float(budget.limit),
+                "limit_now": float(budget.limit_now),
+                "ratio": budget.ratio(figures),
+                "verdict": budget.verdict(budget.ratio(figures)),
+            }
+            for budget in asked
+        ]
+        content = {
+            "versions": versions(),
+            "quick": options.quick,
+            "seconds": rounds,
+            "budgets": judged,
+            "problems": problems,
+        }
+        options.json.write_text(json.dumps(content, indent=2) + "\n")
+    return int(options.check and (bool(problems) or not all(budget.held(figures) for budget in asked)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

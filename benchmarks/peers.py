@@ -1,0 +1,85 @@
+"""How memo and its peers are set up: each as its own documentation says, with nothing tuned for or against it.
+
+A peer is a callable ``(function, folder) -> function`` whose result stores what ``function`` returned below ``folder``.
+Each is imported where it is opened, so that no process carries the weight of another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Function = Callable[..., Any]
+
+
+class Wrong(Exception):
+    """The peer did not do what was to be measured: a hit was computed, a result was not stored, a value was another."""
+
+
+def memo(function: Function, folder: Path) -> Function:
+    from memo import persist
+
+    return persist(location=folder, code="follow")(function)
+
+
+def joblib(function: Function, folder: Path) -> Function:
+    from joblib import Memory
+
+    cached: Function = Memory(str(folder), verbose=0).cache(function)
+    return cached
+
+
+def diskcache(function: Function, folder: Path) -> Function:
+    from diskcache import Cache
+
+    cached: Function = Cache(str(folder)).memoize()(function)
+    return cached
+
+
+# Raw sqlite3 is the floor: what is left when a cache leaves out everything that makes it one. A kept connection in WAL
+# mode, one statement in autocommit, the value pickled, and the argument itself as the integer key. It has no binding of
+# arguments, no digest, no code or freshness to look at and nothing to verify, and it could serve one function only; but
+# it is durable over the end of a process and right with many of them, as the caches are, which a dictionary is not.
+# WAL with synchronous=NORMAL is what SQLite's documentation recommends for most programs, and is faster than its default.
+
+
+def _connection(folder: Path) -> Any:
+    import sqlite3
+
+    connection = sqlite3.connect(folder / "results.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("CREATE TABLE IF NOT EXISTS results (key INTEGER PRIMARY KEY, value BLOB NOT NULL)")
+    return connection
+
+
+def sqlite3_select(function: Function, folder: Path) -> Function:
+    """select + loads; a key that is absent raises TypeError."""
+    from pickle import loads
+
+    execute = _connection(folder).execute
+
+    def call(n: int, scale: float) -> Any:
+        return loads(execute("SELECT value FROM results WHERE key = ?", (n,)).fetchone()[0])
+
+    return call
+
+
+def sqlite3_insert(function: Function, folder: Path) -> Function:
+    """The function, dumps + insert, without looking first."""
+    from pickle import dumps
+
+    execute = _connection(folder).execute
+
+    def call(n: int, scale: float) -> Any:
+        value = function(n, scale)
+        execute("INSERT INTO results VALUES (?, ?)", (n, dumps(value)))
+        return value
+
+    return call
+
+
+#: what serves a call that was stored, and what serves one that was not; a cache does both with one callable
+HITS = {"memo": memo, "joblib": joblib, "diskcache": diskcache, "sqlite3": sqlite3_select}
+MISSES = {**HITS, "sqlite3": sqlite3_insert}

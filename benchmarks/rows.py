@@ -1,0 +1,48 @@
+"""The table of what is measured. A new row is one line here, its steps in a module, and its limits in budgets.toml.
+
+A step is a function ``(peer, folder, quick) -> {part: seconds}``. The steps of a row run one after the other in one
+fresh folder, each in a process of its own, and together give the figures of one peer: "row" for the part "", else
+"row.part". A step that finds a wrong result raises `peers.Wrong`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from . import functions, large, small, start
+
+Step = Callable[[str, Path, bool], dict[str, float]]
+
+
+class Row(NamedTuple):
+    what: str
+    peers: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+
+CACHES = ("memo", "joblib", "diskcache", "sqlite3")
+
+
+def _of(function: Callable[..., object], *steps: Callable[..., dict[str, float]]) -> tuple[Step, ...]:
+    return tuple(partial(step, function) for step in steps)
+
+
+ROWS = {
+    "hit": Row("hit in a warm process, reaching 5 names", CACHES, _of(functions.reach_5, small.fill, small.hit)),
+    "hit-100": Row(
+        "hit in a warm process, reaching 100 names", CACHES, _of(functions.reach_100, small.fill, small.hit)
+    ),
+    "first": Row("first touch of a key in a process", CACHES, _of(functions.reach_5, small.fill, small.first)),
+    "miss": Row("miss, beyond the function", CACHES, _of(functions.reach_5, small.miss, small.stored)),
+    "array": Row("result of 200 MB", ("memo", "joblib", "write"), (large.store, large.load)),
+    "argument": Row("argument of 100 MB", ("memo", "joblib", "blake3"), (large.remember, large.take)),
+    "import": Row("import in a fresh interpreter", ("memo", "joblib", "diskcache"), (start.imported,)),
+    "start": Row(
+        "import, decoration and first hit",
+        ("memo", "joblib", "diskcache"),
+        (*_of(functions.reach_5, small.fill), start.started),
+    ),
+}

@@ -1,0 +1,173 @@
+"""What a storage does not do itself: each optional ability over nothing but the four verbs.
+
+Asked once when a cache opens: ``words(storage)`` is the storage itself where it has that ability, otherwise a fall-back
+that is right on any storage and slower. So a third party's four verbs are a complete storage, and nothing else in memo
+asks what a storage can do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from .model import Item, Record
+from .protocols import Batch, Heads, Locks, Purge, Ranks, Storage, Words
+
+
+def heads(storage: Storage) -> Heads:
+    """The head of one entry; the fall-back fetches the body too."""
+    return storage if isinstance(storage, Heads) else ReadHeads(storage)
+
+
+def batch(storage: Storage) -> Batch:
+    """Many entries at once; the fall-back makes one trip each."""
+    return storage if isinstance(storage, Batch) else OneByOne(storage)
+
+
+def words(storage: Storage) -> Words:
+    """The words of scopes; the fall-back keeps each in an entry ``words/<scope>`` and can't be watched."""
+    return storage if isinstance(storage, Words) else EntryWords(storage)
+
+
+def ranks(storage: Storage) -> Ranks:
+    """The order of eviction; the fall-back remembers ranks in this process and scans."""
+    return storage if isinstance(storage, Ranks) else ScannedRanks(storage)
+
+
+def locks(storage: Storage) -> Locks:
+    """Flights; the fall-back knows only the threads of this process."""
+    return storage if isinstance(storage, Locks) else ThreadLocks()
+
+
+def purge(storage: Storage) -> Purge:
+    """Removal of dead entries; the fall-back scans."""
+    return storage if isinstance(storage, Purge) else ScannedPurge(storage)
+
+
+class ReadHeads:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def head(self, name: str, /) -> tuple[bytes, int] | None:
+        record = self._storage.read(name)
+        return None if record is None else (record.head, record.mark)
+
+
+class OneByOne:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def read_many(self, names: Sequence[str], /) -> Mapping[str, Record]:
+        return {name: record for name in names if (record := self._storage.read(name)) is not None}
+
+
+class EntryWords:
+    """Words kept as entries: the word of a scope is the mark of the empty entry ``words/<scope>``.
+
+    Nothing can be changed in one step over four verbs, so two bumps at once may both start from the same word. What
+    counts is that a word never comes back: each new one is the time with 32 random bits on top, above the previous.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def word(self, scope: str, /) -> int:
+        record = self._storage.read(f"words/{scope}")
+        return 0 if record is None else record.mark
+
+    def bump(self, scope: str, /) -> int:
+        import random
+        import time
+
+        word = max(time.time_ns(), self.word(scope)) + 1 + random.SystemRandom().getrandbits(32)
+        self._storage.write(f"words/{scope}", (), bytes, size=0, mark=word)
+        return word
+
+    def watch(self, scope: str, /) -> Sequence[int] | None:
+        return None
+
+
+def is_result(name: str) -> bool:
+    """Names of two components are memo's own small records, words among them: they are not counted, ranked or purged."""
+    return name.count("/") == 2
+
+
+class ScannedRanks:
+    """Ranks in the memory of this process, the order by scanning. Entries never ranked go first, oldest write first.
+
+    ``listed(scope)`` gives (time of writing in seconds, item) of every entry where a storage knows that time; otherwise
+    the order of the scan stands for it.
+    """
+
+    def __init__(self, storage: Storage, listed: Callable[[str], Iterable[tuple[float, Item]]] | None = None) -> None:
+        self._listed = listed or (lambda scope: ((0.0, item) for item in storage.scan(scope)))
+        self._ranks: dict[str, float] = {}
+
+    def rank(self, ranks: Mapping[str, float], /) -> None:
+        self._ranks.update(ranks)
+
+    def lowest(self, scope: str, n: int, /) -> list[Item]:
+        return [item for _, _, item in self.ranked(scope, n)]
+
+    def ranked(self, scope: str, n: int, /) -> list[tuple[float, float, Item]]:
+        """The lowest with their ranks (-inf: never ranked) and times of writing."""
+        import heapq
+
+        ranks, never = self._ranks, float("-inf")
+        found = [
+            (ranks.get(item.name, never), written, item)
+            for written, item in self._listed(scope)
+            if is_result(item.name)
+        ]
+        if not scope:  # what is gone needs no rank
+            self._ranks = {item.name: rank for rank, _, item in found if rank != never}
+        return heapq.nsmallest(n, found, key=lambda one: one[:2])
+
+    def totals(self, scope: str, /) -> tuple[int, int]:
+        sizes = [item.size for _, item in self._listed(scope) if is_result(item.name)]
+        return len(sizes), sum(sizes)
+
+
+class ThreadLocks:
+    """Named locks of this process, each there only as long as somebody holds or wants it. Timeout -1 waits for ever."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._named: dict[str, tuple[threading.Lock, int]] = {}
+
+    def lock(self, name: str, timeout: float, /) -> AbstractContextManager[bool]:
+        return self._held(name, timeout)
+
+    @contextmanager
+    def _held(self, name: str, timeout: float) -> Iterator[bool]:
+        with self._guard:
+            lock, users = self._named.get(name, (threading.Lock(), 0))
+            self._named[name] = lock, users + 1
+        had = False
+        try:
+            had = lock.acquire(timeout=timeout if timeout >= 0 else -1)
+            yield had
+        finally:
+            if had:
+                lock.release()
+            with self._guard:
+                lock, users = self._named[name]
+                if users == 1:
+                    del self._named[name]
+                else:
+                    self._named[name] = lock, users - 1
+
+
+class ScannedPurge:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def purge(self, scope: str, below_mark: int, limit: int, /) -> int:
+        from itertools import islice
+
+        dead: Callable[[Item], bool] = lambda item: item.mark < below_mark and is_result(item.name)  # noqa: E731
+        names = [item.name for item in islice(filter(dead, self._storage.scan(scope)), limit)]
+        for name in names:
+            self._storage.remove(name)
+        return len(names)

@@ -1,0 +1,386 @@
+"""Cache: a storage with serializer, codecs and policy; ``lookup()`` and ``store()`` are the whole flow of an entry.
+
+The one place where the failures of storages and serializers end: whatever they raise becomes a miss or an unstored
+result, and one warning per cause. A cache may forget, must not lie, and must not break the call.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import time
+from typing import Any
+
+from . import _entry, events, settings
+from ._opened import Opened, open_place
+from ._place import default_folder
+from .errors import DamagedError, OptionError, UnstorableError
+from .model import Call, Fresh, Head, Hit, Miss, Record, Stale
+from .protocols import Codec, Policy, Serializer, Storage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ._front import Front
+
+_RETRY = 2.0  #: seconds for which a place that could not be opened is left alone
+_VERIFIED = 10_000  #: identities of bodies remembered as verified
+
+
+class Default:
+    """The location that is used when none is named: found from where the function lives."""
+
+    def __repr__(self) -> str:
+        return "<the default place>"
+
+    def __reduce__(self) -> str:
+        return "DEFAULT"
+
+
+DEFAULT = Default()
+
+
+class Cache:
+    """What ``@persist`` stores into. Nothing is opened or created before the first call.
+
+    Args:
+        location: a folder; None for no caching at all; by default the place that ``memo where`` shows.
+        storage: "sqlite", "files", "shelve", "memory", or an object with the four verbs of ``memo.protocols.Storage``.
+            By default what the place was made with; for a new one sqlite, on a network disk files.
+        serializer: "pickle", "json", "joblib", ... or an object with ``name``, ``dump`` and ``load``.
+        policy: what decides how long an entry is good, for all functions of this cache; see ``memo.policies``.
+        compress: "zlib", ... or a codec: bodies are stored through it.
+        checksum: "first" verifies a large body once per process and file, "always" at every load.
+        on_unkeyable: "raise" an UnkeyableError for an argument without a canonical value, or "bypass" the cache.
+        trust_folder: load entries from a folder that other users own or may write to.
+        strict: raise what goes wrong in the cache instead of warning and computing.
+
+    Raises:
+        OptionError: for options that can't be right.
+    """
+
+    def __init__(
+        self,
+        location: str | os.PathLike[str] | Default | None = DEFAULT,
+        *,
+        storage: str | Storage | None = None,
+        serializer: str | Serializer = "pickle",
+        policy: Policy | None = None,
+        compress: str | Codec | None = None,
+        checksum: str = "first",
+        on_unkeyable: str = "raise",
+        trust_folder: bool = False,
+        strict: bool = False,
+        **unknown: object,
+    ) -> None:
+        from . import codecs, policies, serializers
+
+        if unknown:
+            from ._persist import unknown_option
+
+            raise OptionError(unknown_option("Cache", next(iter(unknown)), _OPTIONS))
+        _one_of("checksum", checksum, ("first", "always"))
+        _one_of("on_unkeyable", on_unkeyable, ("raise", "bypass"))
+        self.location = _location(location, storage)
+        self.serializer = serializers.serializer(serializer)
+        self.codecs: tuple[Codec, ...] = () if compress is None else (codecs.codec(compress),)
+        self.policy: Policy = policies.Forever() if policy is None else checked_policy(policy)
+        self.checksum, self.on_unkeyable = checksum, on_unkeyable
+        self.trust_folder, self.strict = trust_folder, strict
+        self._asked = storage
+        self._opened: Opened | None = None
+        self._left_alone_until = 0.0
+        self._verified: dict[str, object] = {}
+        self.clock = time  #: seconds since the epoch; handed to policies, replaced in tests
+        load = self.serializer.load
+        self._load: Callable[[Any], Any] = lambda body: load(memoryview(body))
+
+    def __reduce__(self) -> tuple[Callable[..., Cache], tuple[dict[str, Any]]]:
+        asked = self._asked
+        return _rebuild, (
+            {
+                "location": self.location,
+                "storage": asked,
+                "serializer": self.serializer,
+                "policy": self.policy,
+                "compress": self.codecs[0] if self.codecs else None,
+                "checksum": self.checksum,
+                "on_unkeyable": self.on_unkeyable,
+                "trust_folder": self.trust_folder,
+                "strict": self.strict,
+            },
+        )
+
+    def __repr__(self) -> str:
+        kind = self._asked if isinstance(self._asked, str) or self._asked is None else type(self._asked).__name__
+        return f"Cache({self.location!r}" + (f", storage={kind!r})" if kind else ")")
+
+    # ------------------------------------------------------------------------------------------- for users
+
+    @property
+    def storage(self) -> Storage:
+        """The open storage. Raises PlaceError, or what opening it raises, where a call would only warn."""
+        return self._open().storage
+
+    @property
+    def persist(self) -> Callable[..., Any]:
+        """``@cache.persist`` and ``@cache.persist(...)``: ``memo.persist`` with ``cache=self``."""
+        from functools import partial
+
+        from ._persist import persist
+
+        return partial(persist, cache=self)
+
+    cache = persist  # as joblib.Memory spells it: Pipeline(memory=Cache(...)) of scikit-learn calls it
+
+    def clear(self, function: str = "*", *, older_than: Any = None, larger_than: Any = None, dry_run: bool = False) -> Any:
+        """Remove entries: all, or those of the functions that match ``function``, older or larger than a limit.
+
+        Args:
+            function: pattern on full names, such as ``"shop.*"``.
+            older_than: seconds, text ("7d") or timedelta.
+            larger_than: bytes or text ("2 MB").
+
+        Returns:
+            what was removed: ``(entries, bytes, functions)``.
+        """
+        from . import _units, _upkeep
+
+        return _upkeep.clear(
+            self._open().storage,
+            functions=function,
+            older_than=None if older_than is None else _units.seconds(older_than),
+            larger_than=None if larger_than is None else _units.size_bytes(larger_than),
+            now=self.clock(),
+            dry_run=dry_run,
+        )
+
+    # ------------------------------------------------------------------------------------------ the two steps
+
+    def lookup(
+        self, call: Call, mark: int, now: float, policy: Policy, since: float, front: Front | None, front_key: bytes
+    ) -> Hit | Miss:
+        """The stored result of ``call``, verified, fresh and loaded, or why there is none. Fills ``front``.
+
+        What was stored before ``since`` (seconds since the epoch) is stale: mode refresh.
+
+        Raises nothing but what a policy of the user raises (or anything, when strict).
+        """
+        try:
+            record = self._open().storage.read(call.key)
+        except Exception as error:
+            return Miss(call, self.trouble("read", error))
+        if record is None:
+            return Miss(call, "never seen")
+        if record.mark != mark:
+            return Miss(call, "cleared")
+        if not record.head:
+            return Miss(call, "deleted")
+        try:
+            self._verify(call.key, record)
+            head = _entry.unpack(record.head, call.function)
+        except DamagedError as error:
+            return Miss(call, self.trouble("read", error, "damaged: "))
+        if head.created < since:
+            return Miss(call, "mode refresh")
+        fresh = policy.fresh(head.stamp, head, call, now)
+        if isinstance(fresh, Stale):
+            return Miss(call, fresh.why)
+        try:
+            load = self._loader(head)
+            value = load(record.body)
+        except Exception as error:
+            return Miss(call, self.trouble("load", error, "could not be loaded: "))
+        if front is not None:
+            front.put(front_key, value, head, fresh.until, load, record.body)
+        return Hit(head, value)
+
+    def store(
+        self,
+        call: Call,
+        value: Any,
+        seconds: float,
+        mark: int,
+        stamp: bytes,
+        policy: Policy,
+        front: Front | None,
+        front_key: bytes,
+    ) -> Head | None:
+        """Store a result; None, and one warning, when that could not be done. Fills ``front``."""
+        try:
+            opened = self._open()
+            parts = self.serializer.dump(value)
+            for codec in self.codecs:
+                parts = codec.encode(parts)
+            size = sum(memoryview(part).nbytes for part in parts)
+            names = tuple(codec.name for codec in self.codecs)
+            head = Head(call.function, self.clock(), seconds, self.serializer.name, names, size, stamp, b"")
+            sealing = _entry.Sealing(call.key, parts, head)
+            suffix = "" if names else getattr(self.serializer, "suffix", "")
+            opened.storage.write(call.key, parts, sealing.head, size=size, mark=mark, suffix=suffix)
+            opened.name(call)
+        except Exception as error:
+            self.trouble("store", error, call=call)
+            return None
+        if front is not None and len(parts) == 1:
+            fresh = policy.fresh(stamp, head, call, head.created)
+            if isinstance(fresh, Fresh):
+                front.put(front_key, value, head, fresh.until, self._loader(head), parts[0])
+        return head
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    def ready(self) -> Opened | None:
+        """The open place, or None (after one warning) when calls have to do without."""
+        if self._opened is not None:
+            return self._opened
+        if self.location is None or time() < self._left_alone_until:
+            return None
+        try:
+            return self._open()
+        except Exception as error:
+            self._left_alone_until = time() + _RETRY
+            self.trouble("open", error)
+            return None
+
+    def _open(self) -> Opened:
+        if self._opened is None:
+            storage, folder = self._asked, ""
+            if storage is None or isinstance(storage, str):
+                if storage == "memory":
+                    from .storages.memory import Memory
+
+                    storage = Memory()
+                else:
+                    folder = os.path.abspath(str(self.location))
+                    storage, _ = open_place(folder, kind=storage, create=True, trust=self.trust_folder)
+            self._opened = Opened(storage, folder)
+        return self._opened
+
+    def _verify(self, name: str, record: Record) -> None:
+        if record.identity is None or self.checksum == "always":
+            _entry.verify(name, record)
+        elif self._verified.get(name) != (record.identity, record.head):
+            _entry.verify(name, record)
+            if len(self._verified) >= _VERIFIED:
+                self._verified.clear()
+            self._verified[name] = (record.identity, record.head)
+
+    def _loader(self, head: Head) -> Callable[[Any], Any]:
+        serializer = self.serializer
+        if head.serializer != serializer.name:
+            raise UnstorableError(f"it was stored by {head.serializer!r}, this cache reads {serializer.name!r}")
+        if not head.codecs:
+            return self._load
+        from .codecs import codec
+
+        decoders = [codec(name).decode for name in reversed(head.codecs)]
+
+        def decode_and_load(body: Any) -> Any:
+            view = memoryview(body)
+            for decode in decoders:
+                view = decode(view)
+            return serializer.load(view)
+
+        return decode_and_load
+
+    def trouble(self, doing: str, error: Exception, prefix: str = "", call: Call | None = None) -> str:
+        """Every failure of the cache ends here: what went wrong, in words, after one warning per cause."""
+        if self.strict:
+            raise error
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        where = self.location if self._asked is None or isinstance(self._asked, str) else self._asked
+        if isinstance(error, UnstorableError) or (doing == "store" and self.serializer_failed(error)):
+            of = call.function if call else ""
+            text = f"a result of {of} can't be stored by {self.serializer.name!r} ({what}); it was returned, not kept"
+            cause = f"{of}:{self.serializer.name}:{type(error).__name__}"
+        else:
+            text = f"the cache at {where} could not {doing} ({what}); the function runs without it"
+            cause = f"{where}:{doing}:{type(error).__name__}:{getattr(error, 'errno', '')}"
+        events.warn_once(cause, text)
+        if self._opened is not None:
+            self._opened.heal(error)
+        return f"{prefix}{error if prefix else what}"
+
+    def serializer_failed(self, error: Exception) -> bool:
+        """Whether the failure of a store lies in the value: then the place is not to blame and must not be named."""
+        pickle = sys.modules.get("pickle")
+        return pickle is not None and isinstance(error, (pickle.PicklingError, TypeError, AttributeError, RecursionError))
+
+
+_OPTIONS = (
+    "checksum", "compress", "location", "on_unkeyable", "policy", "serializer", "storage", "strict", "trust_folder",
+)  # fmt: skip
+_by_location: dict[tuple[object, ...], Cache] = {}
+
+
+def by_location(**shortcuts: Any) -> Cache:
+    """The Cache of these shortcuts, one for equal ones, so that a program's functions share connections and flights."""
+    key = tuple(sorted(shortcuts.items()))
+    try:
+        return _by_location.setdefault(key, _by_location.get(key) or Cache(**shortcuts))
+    except TypeError:  # an object that can't be hashed is its own place
+        return Cache(**shortcuts)
+
+
+_defaults: dict[tuple[str, int], Cache] = {}
+
+
+def resolve(cache: Cache, start: str) -> Cache:
+    """``cache`` itself, or, where it names no location, the one at the default place of the file ``start``."""
+    if cache.location is not DEFAULT or not (cache._asked is None or isinstance(cache._asked, str)):
+        return cache
+    if cache._asked == "memory":
+        return cache
+    folder = settings.location() or default_folder(start)
+    if folder is None:
+        events.warn_once(
+            "no-home",
+            "there is no home folder to keep results in, so they are kept in memory only, until this process ends."
+            " Name a folder in the environment variable MEMO_DIR, or @persist(location=...)",
+        )
+    key = (folder or "", id(cache))
+    found = _defaults.get(key)
+    if found is None:
+        options = cache.__reduce__()[1][0] | ({"location": folder} if folder else {"storage": "memory"})
+        found = _defaults[key] = Cache(**options)
+    return found
+
+
+def _location(location: Any, storage: Any) -> Any:
+    if isinstance(location, str) and "://" in location:
+        raise OptionError(f"location={location!r}: this memo knows folders only, expected a path")
+    if location is not None and location is not DEFAULT and not isinstance(location, (str, os.PathLike)):
+        raise OptionError(f"location must be a folder (text or path) or None, not {type(location).__name__}")
+    if isinstance(location, (str, os.PathLike)) and not os.fspath(location):
+        raise OptionError("location is an empty text: name a folder, or leave it out for the default place")
+    if storage is not None and not isinstance(storage, str):
+        missing = [verb for verb in ("read", "write", "remove", "scan") if not callable(getattr(storage, verb, None))]
+        if missing:
+            raise OptionError(
+                f"storage must be a name or an object with read, write, remove and scan;"
+                f" {type(storage).__name__} has no {' and no '.join(missing)}"
+            )
+        if location is not DEFAULT:
+            raise OptionError("give a location or a storage object, not both: the object has its own place")
+    elif isinstance(storage, str):
+        from .storages import opener
+
+        opener(storage)  # an unknown name raises here, not at the first call
+    return location if location is None or isinstance(location, Default) else os.fspath(location)
+
+
+def checked_policy(policy: Any) -> Policy:
+    if not isinstance(policy, Policy) or isinstance(policy, type):
+        raise OptionError(f"policy must have begin, seal, fresh and rank (see memo.policies); got {policy!r}")
+    return policy
+
+
+def _one_of(option: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{option} must be {' or '.join(map(repr, allowed))}, not {value!r}")
+
+
+def _rebuild(options: dict[str, Any]) -> Cache:
+    return Cache(**options)

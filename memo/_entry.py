@@ -1,0 +1,119 @@
+"""The bytes of a head, and the one digest that guards an entry.
+
+A head is a fixed part, the variable texts, and 16 bytes of blake3 over *body, head, name*. So whatever lies in a
+storage (torn, truncated, swapped with another entry, written by another format) is recognised before anything of it is
+decoded, with a single pass over the body. Layout, little-endian, format 1:
+
+    magic "\\x93m" | format u8 | flags u8 (0) | created f64 s | seconds f32 | body size u64 |
+    length u8 + names of serializer and codecs, joined by "," | length u16 + stamp | notes ... | digest 16 bytes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct, error
+from typing import Any
+
+from .errors import DamagedError
+from .model import Buffer, Head, Record
+
+FORMAT = 1
+DIGEST = 16  #: bytes
+_MAGIC = b"\x93m"
+_FIXED = Struct("<2sBBdfQB")
+_PREFIX = _MAGIC + bytes((FORMAT, 0))
+_THREADED = 8 << 20  #: bytes from which blake3 gains by more threads, and hashing by a thread of its own
+
+
+class Sealing:
+    """The head of an entry on its way into a storage: made while the body is written, finished by ``head()``."""
+
+    def __init__(self, name: str, parts: Sequence[Buffer], head: Head) -> None:
+        self._name, self._parts, self._thread = name, parts, None
+        names = ",".join((head.serializer, *head.codecs)).encode()
+        self._fields = b"".join(
+            (
+                _FIXED.pack(_MAGIC, FORMAT, 0, head.created, head.seconds, head.size, len(names)),
+                names,
+                len(head.stamp).to_bytes(2, "little"),
+                head.stamp,
+                head.notes,
+            )
+        )
+        self._digest = b""
+        if head.size >= _THREADED:
+            # blake3 and the write both release the interpreter: they cost the longer of the two, not the sum
+            from threading import Thread
+
+            self._thread = Thread(target=self._hash, name="memo-digest", daemon=True)
+            self._thread.start()
+
+    def _hash(self) -> None:
+        self._digest = _digest(self._parts, self._fields, self._name)
+
+    def head(self) -> bytes:
+        if self._thread is not None:
+            self._thread.join()
+        else:
+            self._hash()
+        return self._fields + self._digest
+
+
+_blake3: Any = None
+
+
+def _hasher() -> Any:
+    # bound once: an import statement on the way of every hit would cost as much as the digest of a small entry
+    global _blake3
+    from blake3 import blake3
+
+    _blake3 = blake3
+    return blake3
+
+
+def _digest(parts: Sequence[Buffer], fields: bytes, name: str) -> bytes:
+    blake3 = _blake3 or _hasher()
+    if len(parts) == 1 and len(parts[0]) < _THREADED:
+        return blake3(b"".join((parts[0], fields, name.encode()))).digest(DIGEST)  # type: ignore[no-any-return]
+    hasher = blake3(max_threads=blake3.AUTO)
+    for part in parts:
+        hasher.update(part)
+    return hasher.update(fields).update(name.encode()).digest(DIGEST)  # type: ignore[no-any-return]
+
+
+_new = tuple.__new__
+_names: dict[bytes, tuple[str, tuple[str, ...]]] = {}  # a cache has few combinations of serializer and codecs
+
+
+def unpack(data: bytes, function: str = "") -> Head:
+    """The head, not yet verified against its body: enough for listing. Raises DamagedError."""
+    if data[:4] != _PREFIX:
+        if data[:2] != _MAGIC or len(data) < 4:
+            raise DamagedError("not an entry of memo")
+        raise DamagedError(f"written in format {data[2]}.{data[3]}, this memo reads format {FORMAT}")
+    try:
+        _, _, _, created, seconds, size, length = _FIXED.unpack_from(data)
+        at = _FIXED.size
+        serializer, codecs = _names.get(data[at : at + length]) or _read_names(data[at : at + length])
+        at += length + 2
+        end = at + data[at - 2] + (data[at - 1] << 8)
+    except (error, IndexError, ValueError) as problem:
+        raise DamagedError(f"the head can't be read: {problem}") from problem
+    if end > len(data) - DIGEST:
+        raise DamagedError("the head is too short")
+    return _new(Head, (function, created, seconds, serializer, codecs, size, data[at:end], data[end:-DIGEST]))
+
+
+def _read_names(data: bytes) -> tuple[str, tuple[str, ...]]:
+    serializer, *codecs = data.decode().split(",")
+    if len(_names) < 100:
+        _names[data] = serializer, tuple(codecs)
+    return serializer, tuple(codecs)
+
+
+def verify(name: str, record: Record) -> None:
+    """Raises DamagedError unless head and body are, to the bit, what was written under this name."""
+    head = record[0]
+    if _digest((record[2],), head[:-DIGEST], name) != head[-DIGEST:]:
+        unpack(head)  # says in words what is wrong, where it can
+        raise DamagedError("its digest does not fit its content")

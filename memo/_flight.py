@@ -1,0 +1,194 @@
+"""One computation per key: threads of this process wait for each other, processes for a byte of a lock file.
+
+A lock only saves work here, the atomic store keeps results right: so whenever waiting can't be done (no lock file, a
+cycle of waits, a fork in the middle) the caller computes alone. Across processes the lock is an open-file-description
+lock on one byte a key (Linux), which the kernel releases when its holder dies and which leaves no file behind;
+elsewhere ``filelock`` on a file a key.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock, get_ident
+from contextlib import contextmanager
+from time import monotonic, sleep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+
+class Flight:
+    """One computation of one key in this process. ``stored``: whether there is something to look up when it landed."""
+
+    __slots__ = ("_landed", "leader", "stored", "word")
+
+    def __init__(self, word: int) -> None:
+        self.leader, self.word, self.stored = get_ident(), word, False
+        self._landed = allocate_lock()
+        self._landed.acquire()
+
+    def wait(self, seconds: float) -> bool:
+        """Until it has landed; False if that took longer. Negative: as long as it takes."""
+        if self._landed.acquire(timeout=seconds):
+            self._landed.release()  # the next waiter
+            return True
+        return False
+
+    def land(self) -> None:
+        self._landed.release()
+
+
+class Flights:
+    """The flights of one place in this process, by the name of the entry."""
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+        self._flights: dict[str, Flight] = {}
+        self._inherited: set[str] = set()  # led by the parent of this forked process, which may be waiting for us
+        self._waits: dict[int, Flight] = {}  # which thread waits for which flight: a cycle here would be a deadlock
+        _all.add(self)
+
+    def join(self, name: str, word: int) -> tuple[Flight, bool] | None:
+        """(the flight, whether this thread leads it), or None: compute alone.
+
+        None when the flight waits, over whatever chain of threads, for this very thread (recursion with equal
+        arguments, mutual nesting), when the parent of this forked process leads it, and when it began before a clear that this call has seen (its ``word`` is another).
+        """
+        with self._lock:
+            flight = self._flights.get(name)
+            if name in self._inherited:
+                return None
+            if flight is None:
+                flight = self._flights[name] = Flight(word)
+                return flight, True
+            if flight.word != word:
+                return None
+            me, last = get_ident(), flight
+            while last.leader != me:
+                following = self._waits.get(last.leader)
+                if following is None:
+                    self._waits[me] = flight
+                    return flight, False
+                last = following
+            return None
+
+    def wait(self, flight: Flight, seconds: float) -> bool:
+        try:
+            return flight.wait(seconds)
+        finally:
+            self._waits.pop(get_ident(), None)
+
+    def land(self, name: str, flight: Flight) -> None:
+        with self._lock:
+            if self._flights.get(name) is flight:
+                del self._flights[name]
+        flight.land()
+
+
+def _weak_set() -> Any:
+    from _weakrefset import WeakSet
+
+    return WeakSet()
+
+
+_all: Any = _weak_set()
+
+
+class LockFile:
+    """Locks between the processes of one host: one byte of one file a key, freed by the kernel at death."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = -1
+        _all.add(self)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return LockFile, (self._path,)
+
+    @contextmanager
+    def lock(self, name: str, timeout: float) -> Iterator[bool]:
+        """True when the lock was had within ``timeout`` seconds (negative: as long as it takes), False if not."""
+        deadline = None if timeout < 0 else monotonic() + timeout
+        try:
+            take, release = self._ofd(name) if hasattr(_fcntl(), "F_OFD_SETLK") else self._filelock(name)
+            pause = 0.001
+            while not (had := take()) and (deadline is None or monotonic() < deadline):
+                sleep(pause)
+                pause = min(pause * 1.5, 0.02)
+        except OSError:
+            yield False  # no lock to be had here: a network disk, a read-only folder, no descriptors left
+            return
+        try:
+            yield had
+        finally:
+            if had:
+                release()
+
+    def _ofd(self, name: str) -> tuple[Callable[[], bool], Callable[[], None]]:
+        from struct import pack
+
+        from blake3 import blake3
+
+        fcntl = _fcntl()
+        offset = int.from_bytes(blake3(name.encode()).digest(7), "little")  # a file may be 2**63 bytes long
+        pid, file = os.getpid(), self._open()
+
+        def take() -> bool:
+            try:
+                fcntl.fcntl(file, fcntl.F_OFD_SETLK, pack("hhqqi4x", fcntl.F_WRLCK, 0, offset, 1, 0))
+            except (BlockingIOError, PermissionError):
+                return False
+            return True
+
+        def release() -> None:
+            if os.getpid() == pid:  # a child that was forked in the middle must not unlock its parent's
+                fcntl.fcntl(file, fcntl.F_OFD_SETLK, pack("hhqqi4x", fcntl.F_UNLCK, 0, offset, 1, 0))
+
+        return take, release
+
+    def _open(self) -> int:
+        if self._file < 0:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = os.open(self._path, flags, 0o600)
+        return self._file
+
+    def _filelock(self, name: str) -> tuple[Callable[[], bool], Callable[[], None]]:
+        from filelock import FileLock, Timeout
+
+        os.makedirs(self._path + "s", 0o700, exist_ok=True)
+        lock = FileLock(os.path.join(self._path + "s", name.replace("/", "-")), mode=0o600)
+
+        def take() -> bool:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                return False
+            return True
+
+        return take, lock.release
+
+
+def _fcntl() -> Any:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    return fcntl
+
+
+def _after_fork() -> None:
+    # The child leads nothing and waits for nothing. An inherited description would keep the parent's locks alive after
+    # the parent's death: closing our descriptor does not release them in the parent.
+    for one in list(_all):
+        if isinstance(one, Flights):
+            one._inherited.update(one._flights)
+            one._lock, one._flights, one._waits = allocate_lock(), {}, {}
+        elif one._file >= 0:
+            os.close(one._file)
+            one._file = -1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

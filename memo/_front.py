@@ -1,0 +1,87 @@
+"""The in-process tier: what serves a repeated hit without I/O.
+
+It never keeps an object that a caller holds: a plain value is immutable, a flat list, dict or set is kept as a copy
+and copied at each hit, everything else is kept as its serialized bytes and loaded at each hit. So what one caller does
+to a result never shows in the next hit. Bounded in bytes per function, oldest half out first: no work on a hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from ._wrapper import PLAIN
+from .model import Head
+
+LIMIT = 16 << 20  #: bytes a function, keys and overhead included
+BODY = 1 << 18  #: bytes; a larger body is read again from the storage, which maps it
+_OVERHEAD = 200  #: bytes, what an entry costs in the dictionaries besides its bytes
+
+_FLAT: dict[type, Callable[[Any], Any]] = {list: list.copy, dict: dict.copy, set: set.copy}
+
+
+class Front:
+    """``plain`` and ``kept`` are read by the generated wrapper: the value itself, or (load, kept) to make it from.
+
+    ``timed`` holds (until, load, kept, head) of what is good until a time only, or must be asked about at every call
+    (until 0: the payload stays here, the policy is asked with the head).
+    """
+
+    __slots__ = ("kept", "plain", "size", "timed")
+
+    def __init__(self) -> None:
+        self.plain: dict[bytes, Any] = {}
+        self.kept: dict[bytes, tuple[Callable[[Any], Any], Any]] = {}
+        self.timed: dict[bytes, tuple[float, Callable[[Any], Any], Any, Head]] = {}
+        self.size = 0
+
+    def put(
+        self, key: bytes, value: Any, head: Head, until: float, load: Callable[[Any], Any], body: object
+    ) -> None:
+        """``body`` is what ``load`` makes an equal value from; it is kept when it is bytes, and not too many."""
+        kind, forever = type(value), until == float("inf")
+        if kind in PLAIN:
+            self.size += len(value) if kind in (str, bytes) else 0
+            if forever:
+                self.plain[key] = value
+            else:
+                self.timed[key] = (until, _itself, value, head)
+        else:
+            copy = _FLAT.get(kind)
+            if copy is not None and _flat(value):
+                entry: tuple[Callable[[Any], Any], Any] = (copy, copy(value))
+                self.size += 100 * len(value)
+            elif type(body) is bytes and len(body) <= BODY:
+                entry = (load, body)
+                self.size += len(body)
+            else:
+                return
+            if forever:
+                self.kept[key] = entry
+            else:
+                self.timed[key] = (until, *entry, head)
+        self.size += len(key) + _OVERHEAD
+        if self.size > LIMIT:
+            self._halve()
+
+    def _halve(self) -> None:
+        for table in (self.plain, self.kept, self.timed):
+            for key in list(islice(table, (len(table) + 1) // 2)):
+                table.pop(key, None)
+        self.size //= 2
+
+    def drop(self, key: bytes) -> None:
+        for table in (self.plain, self.kept, self.timed):
+            table.pop(key, None)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _flat(value: Any) -> bool:
+    if len(value) > 1000:
+        return False
+    items = value if type(value) is not dict else (*value, *value.values())
+    return all(type(item) in PLAIN for item in items)

@@ -1,0 +1,289 @@
+"""What hangs on a persisted function: cache_info, is_cached, get, set, delete, refresh, ...
+
+The wrapper stays a real function with these as attributes. In a class body it is wrapped in a descriptor, so that
+``obj.f.refresh(x)`` knows ``obj``; ``Class.f`` is the function itself.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter
+from types import FunctionType, MethodType
+
+from . import events, settings
+from ._run import Runner, runners
+from ._state import shorten
+from ._wrapper import SHORT
+from .errors import NotCachedError
+from .model import Call, Hit, Miss
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ._opened import Opened
+    from ._state import State
+    from .protocols import CacheInfo, Entry
+
+#: handles that take the function's arguments, and how many of their own come first
+_WITH_ARGUMENTS = {"cache_key": 0, "is_cached": 0, "get": 0, "get_or": 1, "set": 1, "delete": 0, "refresh": 0}
+_WITHOUT = ("cache_info", "cache_clear", "cache_parameters", "entries")
+
+
+class Handle:
+    """The handles of one function. Those that take arguments bind them just as a call does, defaults included."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def cache_info(self) -> CacheInfo:
+        """Hits, misses and seconds saved of this process; how many entries are stored, and the bytes they take."""
+        from .protocols import CacheInfo
+
+        runner, front = self._runner, _read(self._runner.hits)
+        listed = self.entries()
+        hits = front + runner.later_hits
+        return CacheInfo(
+            hits, _read(runner.misses), None, len(listed), sum(e.size for e in listed), _saved(runner, front)
+        )
+
+    def cache_clear(self) -> None:
+        """Forget all results of this function, in every process that shares the cache. O(1)."""
+        self._runner.clear()
+
+    def cache_parameters(self) -> dict[str, Any]:
+        """The options in force, where results live, and what of the code was followed."""
+        runner, options = self._runner, self._runner.options
+        cache = runner.cache()
+        state = runner.valid()
+        return {
+            "name": runner.name,
+            "location": cache.location if isinstance(cache.location, str) else None,
+            "storage": type(cache.storage).__name__ if cache.ready() else None,
+            "serializer": cache.serializer.name,
+            "policy": runner.policy(),
+            "mode": settings.current(runner.name, runner.mode, runner.file).name,
+            "code": options.code,
+            "version": options.version,
+            "packages": options.packages,
+            "ignore": options.ignore,
+            "key": options.key,
+            "code_version": state.followed.version if state and state.followed else None,
+            "follows": state.followed.follows if state and state.followed else {},
+        }
+
+    def cache_key(self, *args: Any, **kwargs: Any) -> str:
+        """Where the result of this call lives: ``function/code version/arguments``."""
+        state, call, _, _ = self._call(args, kwargs)
+        return call.key if state else ""
+
+    def is_cached(self, *args: Any, **kwargs: Any) -> bool:
+        """Whether a call would be a hit. Computes nothing."""
+        return isinstance(self._look(args, kwargs), Hit)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """The stored result; NotCachedError, a KeyError with the ``miss`` that says why, when there is none."""
+        outcome = self._look(args, kwargs)
+        if isinstance(outcome, Hit):
+            return outcome.value
+        raise NotCachedError(outcome)
+
+    def get_or(self, default: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """The stored result, or ``default``."""
+        outcome = self._look(args, kwargs)
+        return outcome.value if isinstance(outcome, Hit) else default
+
+    def set(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Store ``value`` as the result of this call, as if it had been computed in no time."""
+        state, call, opened, _ = self._call(args, kwargs)
+        if state is not None and opened is not None:
+            policy = self._runner.policy()
+            self._put(state, call, opened, value, 0.0, policy.begin(call))
+
+    def delete(self, *args: Any, **kwargs: Any) -> bool:
+        """Forget the result of this call; whether there was one. A computation under way does not bring it back."""
+        state, call, opened, _ = self._call(args, kwargs)
+        if state is None or opened is None:
+            return False
+        before = opened.head(call.key)
+        there = before is not None and before[1] == state.mark and bool(before[0])
+        try:
+            # An empty record stays, so that a flight that began before sees that it was overtaken.
+            opened.touch(call.scope)
+            if there:
+                opened.storage.write(call.key, (), bytes, size=0, mark=state.mark)
+            opened.touch(call.scope)
+        except Exception as error:
+            self._runner.cache().trouble("delete", error, call=call)
+        return there
+
+    def refresh(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute this call now, whatever is stored, store the result and return it."""
+        runner = self._runner
+        state, call, opened, values = self._call(args, kwargs)
+        if state is None or opened is None:
+            return runner.invoke(runner.function, values)
+        token = runner.policy().begin(call)
+        began = perf_counter()
+        value = runner.invoke(runner.function, values)
+        self._put(state, call, opened, value, perf_counter() - began, token)
+        next(runner.misses)
+        return value
+
+    def entries(self) -> list[Entry]:
+        """What is stored for this function, all code versions: keys and heads, without loading the results."""
+        from . import _entry
+        from .errors import DamagedError
+        from .protocols import Entry
+
+        runner = self._runner
+        opened = runner.cache().ready()
+        listed: list[Entry] = []
+        if opened is None:
+            return listed
+        try:
+            mark = opened.words.word(runner.scope)
+            for item in opened.storage.scan(runner.scope):
+                if item.mark == mark and item.head and item.name.count("/") == 2:
+                    try:
+                        listed.append(Entry(item.name, _entry.unpack(item.head, runner.name), item.size))
+                    except DamagedError:
+                        continue
+        except Exception as error:
+            runner.cache().trouble("list", error)
+        return listed
+
+    # ----------------------------------------------------------------------------------------------- inside
+
+    def _call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[State | None, Call, Opened | None, tuple[Any, ...]]:
+        runner = self._runner
+        values = runner.bind(*args, **kwargs)
+        key = runner.encode(values)
+        if len(key) > SHORT:
+            key = shorten(key)
+        off = settings.current(runner.name, runner.mode, runner.file).name == "off"
+        state = runner.valid() if key and not off else None
+        if state is None:
+            return None, Call(runner.name, "", runner.counted, values), None, values
+        return state, runner.make_call(state, runner.captures(state), key, values), runner.cache().ready(), values
+
+    def _look(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hit | Miss:
+        runner = self._runner
+        state, call, opened, _ = self._call(args, kwargs)
+        if state is None or opened is None:
+            return Miss(call, "the cache is off, or can't be used")
+        cache = runner.cache()
+        return cache.lookup(call, state.mark, cache.clock(), runner.policy(), 0.0, None, b"")
+
+    def _put(self, state: State, call: Call, opened: Opened, value: Any, seconds: float, token: Any) -> None:
+        runner, policy = self._runner, self._runner.policy()
+        stamp = policy.seal(token, value)
+        if stamp is None:
+            return
+        try:
+            opened.touch(call.scope)  # a flight under way sees that it is overtaken
+            if runner.cache().store(call, value, seconds, state.mark, stamp, policy, None, b"") is not None:
+                next(runner.stores)
+            opened.touch(call.scope)  # fronts look again
+        except Exception as error:
+            runner.cache().trouble("store", error, call=call)
+
+
+class Method:
+    """The persisted function in a class body. ``Class.f`` is the function, ``obj.f`` has the handles bound to ``obj``."""
+
+    def __init__(self, wrapper: FunctionType, of_class: bool = False) -> None:
+        self.wrapper, self._of_class = wrapper, of_class
+        self.__doc__ = wrapper.__doc__
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if self._of_class:
+            return Bound(self.wrapper, type(instance) if owner is None else owner)
+        return self.wrapper if instance is None else Bound(self.wrapper, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # @property and @classmethod above @persist call it directly
+        return self.wrapper(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.wrapper, name)
+
+
+class Bound(partial):  # type: ignore[type-arg]
+    """``obj.f``: calls at the speed of C, and handles with ``obj`` filled in."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self.func, name)
+        own = _WITH_ARGUMENTS.get(name)
+        if own is None:
+            return self.args[0] if name == "__self__" else attribute
+        if own == 0:
+            return partial(attribute, *self.args)
+        return lambda first, /, *args, **kwargs: attribute(first, *self.args, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<persisted method {self.func.__qualname__} of {self.args[0]!r}>"
+
+
+def attach(runner: Runner) -> FunctionType:
+    """The wrapper, dressed as its function and with the handles on it."""
+    wrapper, function = runner.wrapper, runner.function
+    wrapper.__module__, wrapper.__doc__ = function.__module__, function.__doc__
+    wrapper.__name__, wrapper.__qualname__ = function.__name__, function.__qualname__
+    # From 3.14 on annotations are not evaluated before somebody asks.
+    for name in ("__annotate__" if hasattr(function, "__annotate__") else "__annotations__", "__type_params__"):
+        if hasattr(function, name):
+            setattr(wrapper, name, getattr(function, name))
+    attributes = wrapper.__dict__
+    attributes.update(function.__dict__)
+    attributes["__wrapped__"] = function
+    handle = Handle(runner)
+    for name in (*_WITHOUT, *_WITH_ARGUMENTS):
+        attributes[name] = getattr(handle, name)
+    return wrapper
+
+
+def runner_of(thing: Any) -> Runner | None:
+    """The Runner behind a persisted function or method; None for anything else.
+
+    Found in the closure, not by an attribute: functools.wraps copies attributes to what is not persisted.
+    """
+    if isinstance(thing, (Method, Bound)):
+        thing = thing.wrapper if isinstance(thing, Method) else thing.func
+    if isinstance(thing, MethodType):
+        thing = thing.__func__
+    if type(thing) is not FunctionType or not thing.__code__.co_filename.startswith("<memo wrapper"):
+        return None
+    for cell in thing.__closure__ or ():
+        if isinstance(cell.cell_contents, Runner):
+            return cell.cell_contents
+    return None
+
+
+def _read(counter: Any) -> int:
+    return int(repr(counter)[6:-1])  # "count(7)": looks without counting, on every Python
+
+
+def _saved(runner: Runner, front: int) -> float:
+    """Seconds; a front does not know its entries' times, so its hits count as the mean of those known."""
+    mean = runner.known_seconds / runner.known if runner.known else 0.0
+    return runner.seconds + front * mean
+
+
+def _totals() -> list[events.Totals]:
+    lines = []
+    for runner in runners:
+        front = _read(runner.hits)
+        lines.append(
+            events.Totals(
+                runner.name, front + runner.later_hits, _read(runner.misses), _saved(runner, front), runner.bytes
+            )
+        )
+    return lines
+
+
+events.register(_totals)

@@ -1,0 +1,129 @@
+"""An open place: a storage, its abilities resolved once, and what the threads and processes on it share."""
+
+from __future__ import annotations
+
+import os
+
+from . import _abilities, events
+from ._flight import Flights, LockFile
+from ._place import Marker, is_network, make_place, owner_ok, read_marker
+from .errors import PlaceError
+from .model import Call
+from .protocols import Locks, Storage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Opened:
+    """``locks`` is None where only the threads of this process can share a computation."""
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self.storage, self.folder = storage, folder
+        self.words = _abilities.words(storage)
+        self.heads = _abilities.heads(storage)
+        self.flights, lock_file = _shared_flights(folder)
+        self.locks: Locks | LockFile | None = lock_file
+        if isinstance(storage, Locks):
+            self.locks = storage
+        self._named: set[str] = set()
+
+    def name(self, call: Call) -> None:
+        """Keep the function's full name once, so that people can read a listing: keys hold only what is safe."""
+        scope = call.scope
+        if scope not in self._named:
+            name = f"names/{scope}"
+            if self.heads.head(name) is None:
+                body = call.function.encode("utf-8", "surrogatepass")
+                self.storage.write(name, [body], lambda: b"", size=len(body), mark=0)
+            self._named.add(scope)
+
+    def head(self, name: str) -> tuple[bytes, int] | None:
+        """What is there under a name, without its body and without a verdict."""
+        try:
+            return self.heads.head(name)
+        except Exception:
+            return None  # the look-up has already said what is wrong
+
+    def words_of(self, scope: str, trouble: Callable[[str, Exception], object]) -> tuple[Sequence[int] | None, int, int] | None:
+        """(the watched word or None, what it is, the function's mark); None when they can't be read."""
+        try:
+            watch = self.words.watch(f"{scope}.edits")
+            # read before the truth, so that a change in between shows as one
+            seen = self.words.word(f"{scope}.edits") if watch is None else watch[0]
+            return watch, seen, self.words.word(scope)
+        except Exception as error:
+            trouble("read", error)
+            return None
+
+    def overtaken(self, call: Call, mark: int, before: tuple[bytes, int] | None) -> bool:
+        """Whether the function was cleared, or this very key written or deleted, since its computation began."""
+        try:
+            return self.words.word(call.scope) != mark or self.heads.head(call.key) != before
+        except Exception:
+            return False  # the store will say what is wrong
+
+    def touch(self, scope: str) -> None:
+        """Fronts of every process look again."""
+        self.words.bump(f"{scope}.edits")
+
+    def clear(self, scope: str) -> None:
+        self.words.bump(scope)
+        self.touch(scope)
+
+    def purge(self, scope: str, mark: int, limit: int) -> bool:
+        """Remove some dead entries; whether there may be more."""
+        try:
+            return _abilities.purge(self.storage).purge(scope, mark, limit) >= limit
+        except Exception:
+            return False
+
+    def heal(self, error: Exception) -> None:
+        """A ruined database is set aside and made anew, so that the next call stores again."""
+        reset = getattr(self.storage, "reset", None)
+        if reset is not None and getattr(self.storage, "ruined", bool)(error):
+            try:
+                reset()
+                self._named.clear()
+            except Exception as failure:
+                events.warn_once(f"{self.folder}:reset", f"the ruined cache at {self.folder} could not be rebuilt: {failure}")
+
+
+_flights: dict[str, tuple[Flights, LockFile]] = {}
+
+
+def _shared_flights(folder: str) -> tuple[Flights, LockFile | None]:
+    # two Cache objects on one folder are one place: a computation of the one is waited for by the other
+    if not folder:
+        return Flights(), None
+    return _flights.setdefault(folder, (Flights(), LockFile(os.path.join(folder, "flights.lock"))))
+
+
+def open_place(
+    location: str | os.PathLike[str], *, kind: str | None = None, create: bool = False, trust: bool = True
+) -> tuple[Storage, Marker]:
+    """The storage of a folder, and its marker. ``create`` makes a new place where there is none.
+
+    Raises:
+        PlaceError: the folder was not made by memo, holds another kind of storage than ``kind``, does not exist
+            (without ``create``), or belongs to somebody who is not trusted (without ``trust``).
+    """
+    from .storages import open_storage
+
+    folder = os.path.abspath(os.fspath(location))
+    marker = read_marker(folder)
+    if marker is None:
+        if not create:
+            raise PlaceError(f"there is no cache at {folder}")
+        marker = make_place(folder, kind or ("files" if is_network(os.path.dirname(folder)) else "sqlite"))
+    if kind is not None and kind != marker.storage:
+        raise PlaceError(
+            f"the cache at {folder} was made with storage={marker.storage!r}, not {kind!r}: leave the option out, name"
+            f" another location, or delete the folder"
+        )
+    if not trust and (why := owner_ok(folder)):
+        raise PlaceError(f"{folder} is not trusted: {why}. If you trust who can write there, pass trust_folder=True")
+    return open_storage(marker.storage, folder), marker
+
+

@@ -1,0 +1,272 @@
+"""@persist: validates the options, builds the parts, picks what the decorated thing becomes.
+
+The one place that knows the defaults. Whatever can't be right raises here, at decoration, in words for a stranger;
+nothing is opened, read or created before the first call.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType, MethodType
+
+from .errors import OptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import timedelta
+    from os import PathLike
+    from typing import Any, ParamSpec, TypeVar, overload
+
+    from ._cache import Cache, Default
+    from .model import Call
+    from .protocols import Persisted, Policy, Serializer, Storage
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+    @overload
+    def persist(function: Callable[P, R], /, **options: Any) -> Persisted[P, R]: ...
+    @overload
+    def persist(
+        *,
+        cache: Cache | None = None,
+        location: str | PathLike[str] | Default | None = ...,
+        storage: str | Storage | None = None,
+        serializer: str | Serializer | None = None,
+        name: str | None = None,
+        version: str | float | None = None,
+        code: str = "follow",
+        packages: str = "exact",
+        ignore: Iterable[str] = (),
+        key: Callable[[Call], Any] | Mapping[str, Callable[[Any], Any]] | None = None,
+        ttl: str | float | timedelta | None = None,
+        policy: Policy | None = None,
+        mode: str | None = None,
+    ) -> Callable[[Callable[P, R]], Persisted[P, R]]: ...
+    def persist(function: Any = None, /, **options: Any) -> Any: ...
+
+else:  # overloads cost importing typing; the implementation is all that runs
+
+    def persist(function: Any = None, /, **options: Any) -> Any:
+        """Store what a function returned, on disk, and give it back for equal arguments, in this run and all later ones.
+
+        ``@persist``, ``@persist(...)`` or ``persist(f, ...)``, on functions, methods, class and static methods.
+
+        Args:
+            cache: the `Cache` to store into; or, instead, the shortcuts ``location``, ``storage``, ``serializer``.
+            location: a folder; None switches caching off; default: the project's place, see ``memo where``.
+            storage: "sqlite", "files", "shelve", "memory", or an object.
+            serializer: "pickle", "json", "joblib", ... or an object.
+            name: the function's name in the cache, instead of module and qualified name: keeps results over a rename.
+            version: a text or number of your own; another one is another function.
+            code: "follow" recomputes when the function or anything of the project that it runs or reads changes; "own" when
+                its own code changes; "off" never: then ``version`` says so.
+            packages: how much of the versions of the packages that it uses counts: "exact", "minor", "major", "ignore".
+            ignore: names of parameters that do not count.
+            key: what counts instead: a function of the call, or ``{"parameter": function of its value}``.
+            ttl: how long a result is good: seconds, "90s", "1h30m", "7d" or a timedelta.
+            policy: an object of ``memo.policies``, or your own.
+            mode: "normal", "refresh", "read-only", "only-cached" or "off", for this function always.
+
+        Returns:
+            the function, with `cache_info`, `refresh`, `delete`, ... on it; see the README's reference.
+
+        Raises:
+            OptionError: for options or functions that can't be right.
+        """
+        if function is None:
+            settled = _settle(options)
+            return lambda function: _decorate(function, settled)
+        if isinstance(function, (str, bytes)) or not (callable(function) or hasattr(function, "__func__") or isinstance(function, property)):
+            raise OptionError(f"@persist takes options by name, such as @persist(location={function!r}); got {function!r}")
+        return _decorate(function, _settle(options))
+
+
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
+
+#: What peers call what memo calls otherwise; the answer to an unknown option.
+_PEERS = {
+    "expire": "ttl", "ttl_seconds": "ttl", "max_age": "ttl", "stale_after": "ttl", "expires": "ttl", "timeout": "ttl",
+    "cache_dir": "location", "cachedir": "location", "directory": "location", "dir": "location", "path": "location",
+    "folder": "location", "backend": "storage", "store": "storage", "ignore_args": "ignore", "exclude": "ignore",
+    "ignore_self": "ignore", "hash_func": "key", "hash_funcs": "key", "key_func": "key", "keyfunc": "key",
+    "cache_key": "key", "typed": "nothing: memo always tells 1 from 1.0", "verbose": "MEMO_LOG=info", "show_spinner": "MEMO_LOG=info",
+    "pickle_reload": "nothing: entries are read when they are asked for", "capture": "code", "format": "serializer",
+    "serializer_name": "serializer", "tag": "name", "persist": "nothing: memo always does", "func": "nothing",
+        "cache_validation_callback": "ttl or policy", "compression": "Cache(compress=)", "mmap_mode": "nothing: large results are mapped",
+    "skip_cache": "mode", "overwrite_cache": "mode='refresh'", "when": "mode",
+}  # fmt: skip
+
+
+def _settle(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a Runner from those of the user; OptionError for what can't be right."""
+    from . import settings
+
+    options = dict(given)
+
+    def take(name: str, default: Any = None) -> Any:
+        return options.pop(name, default)
+
+    cache = _cache(take("cache"), {k: options.pop(k) for k in ("location", "storage", "serializer") if k in options})
+    name, version = take("name"), take("version")
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        raise OptionError(f"name must be a text, such as 'shop.total', not {name!r}")
+    if version is not None and (isinstance(version, bool) or not isinstance(version, (str, int, float))):
+        raise OptionError(f"version must be a text or a number, not {version!r}")
+    code = _one_of("code", take("code", "follow"), ("follow", "own", "off"))
+    packages = _one_of("packages", take("packages", "exact"), ("exact", "minor", "major", "ignore"))
+    ignore = take("ignore", ())
+    if isinstance(ignore, str):
+        raise OptionError(f"ignore must be a list of parameter names: write ignore=[{ignore!r}]")
+    try:
+        ignore = tuple(ignore)
+    except TypeError:
+        raise OptionError(f"ignore must be a list of parameter names, not {ignore!r}") from None
+    mode = take("mode")
+    if mode is not None:
+        settings.mode_named(mode)
+    policy = _policy(take("ttl"), take("policy"))
+    key = take("key")
+    if key is not None and not callable(key):
+        if not hasattr(key, "items") or not all(callable(each) for each in key.values()):
+            raise OptionError(f"key must be a function of the call or {{'parameter': function}}, not {key!r}")
+        key = dict(key)
+    if options:
+        raise OptionError(unknown_option("persist", next(iter(options)), _OPTIONS))
+    return {
+        "cache": cache, "name": name, "version": None if version is None else str(version), "code": code,
+        "packages": packages, "ignore": ignore, "key": key, "policy": policy, "mode": mode,
+    }  # fmt: skip
+
+
+_OPTIONS = (
+    "cache", "code", "ignore", "key", "location", "mode", "name", "packages", "policy", "serializer", "storage", "ttl", "version",
+)  # fmt: skip
+
+
+def _cache(cache: Any, shortcuts: dict[str, Any]) -> Any:
+    from ._cache import Cache, by_location
+
+    if cache is None:
+        return by_location(**shortcuts)
+    if shortcuts:
+        raise OptionError(f"give cache= or {next(iter(shortcuts))}=, not both: the cache has its own")
+    if not isinstance(cache, Cache):
+        raise OptionError(f"cache must be a memo.Cache, such as Cache({cache!r}); got {type(cache).__name__}")
+    return cache
+
+
+def _policy(ttl: Any, policy: Any) -> Any:
+    if ttl is None and policy is None:
+        return None
+    from . import policies
+    from ._cache import checked_policy
+
+    parts = [] if policy is None else [checked_policy(policy)]
+    if ttl is not None:
+        parts.append(policies.Ttl(ttl))
+    return parts[0] if len(parts) == 1 else policies.all_of(*parts)
+
+
+def _one_of(option: str, value: object, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise OptionError(f"{option} must be {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}, not {value!r}")
+    return value
+
+
+def unknown_option(of: str, name: str, known: Iterable[str]) -> str:
+    """The message for an option that does not exist: memo's word for a peer's, or the nearest spelling."""
+    word = _PEERS.get(name)
+    if word:
+        return f"{of}() has no option {name!r}: memo's word for it is {word}"
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{of}() has no option {name!r}.{hint} It takes {', '.join(sorted(known))}"
+
+
+# -------------------------------------------------------------------------------------------------- what is decorated
+
+
+def _decorate(function: Any, settled: dict[str, Any]) -> Any:
+    if isinstance(function, staticmethod):
+        return staticmethod(_decorate(function.__func__, settled))
+    if isinstance(function, property):
+        if function.fget is None:
+            raise OptionError("this property has no getter to persist")
+        return property(_decorate(function.fget, settled), function.fset, function.fdel, function.__doc__)
+    from . import _handle
+
+    if isinstance(function, classmethod):
+        return _handle.Method(_wrap(function.__func__, settled), of_class=True)
+    wrapper = _wrap(function, settled)
+    return _handle.Method(wrapper) if _in_class_body(function) else wrapper
+
+
+def _in_class_body(function: FunctionType) -> bool:
+    """Whether the decorator runs in the body of the class that the function's qualified name says."""
+    from sys import _getframe
+
+    owner = function.__qualname__.rpartition(".")[0]
+    if not owner or owner.endswith("<locals>"):
+        return False
+    frame = _getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "memo":
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame is not None and frame.f_locals.get("__qualname__") == owner
+
+
+def _wrap(function: Any, settled: dict[str, Any]) -> FunctionType:
+    from . import _handle
+    from ._run import Options, Runner
+
+    _can_be_persisted(function)
+    options = Options(**settled)
+    _fits(function, options)
+    return _handle.attach(Runner(function, options))
+
+
+def _can_be_persisted(function: Any) -> None:
+    """OptionError for what this memo can't persist, and why."""
+    name = getattr(function, "__qualname__", None) or repr(function)
+    if isinstance(function, type):
+        raise OptionError(f"{name} is a class: persist a function that makes its instances, or its methods")
+    if isinstance(function, MethodType):
+        raise OptionError(f"{name} is a method already bound to an object: decorate it in the class body")
+    if not isinstance(function, FunctionType):
+        kind = type(function).__name__
+        raise OptionError(f"{name} is a {kind}, not a Python function: wrap it in a function, def f(...): return ...")
+    from ._handle import runner_of
+
+    if runner_of(function) is not None:
+        raise OptionError(f"{name} is persisted already: one @persist is enough")
+    flags = function.__code__.co_flags
+    if flags & (_COROUTINE | _ASYNC_GENERATOR):
+        raise OptionError(f"{name} is async: this memo persists plain functions only; persist the sync part that it awaits")
+    if flags & _GENERATOR:
+        raise OptionError(
+            f"{name} is a generator function: what it returns can be consumed once only, so there is nothing to store;"
+            f" persist a function that returns list(...)"
+        )
+
+
+def _fits(function: FunctionType, options: Any) -> None:
+    """OptionError for options that do not fit this function."""
+    from ._wrapper import Parameters
+
+    names = Parameters(function.__code__).names
+    for option, wanted in (("ignore", options.ignore), ("key", options.key if isinstance(options.key, dict) else ())):
+        for parameter in wanted:
+            if parameter not in names:
+                raise OptionError(
+                    f"{option} names {parameter!r}, which {function.__qualname__}() does not take:"
+                    f" its parameters are {', '.join(names) or 'none'}"
+                )
+    both = set(options.key) & set(options.ignore) if isinstance(options.key, dict) else set()
+    if both:
+        raise OptionError(f"{sorted(both)[0]!r} is in ignore= and in key=: choose one")
+    if callable(options.key) and options.ignore:
+        raise OptionError("key= as a function of the call and ignore= exclude each other: the function decides what counts")
+    if options.code == "off" and options.version is None:
+        raise OptionError('code="off" needs version=: say which version this is, and change it when results change')

@@ -1,0 +1,378 @@
+"""What happens when the wrapper has no answer: the pipe of a call, from its key to the stored result.
+
+    front -> lookup -> flight -> look again -> compute -> store
+
+A Runner is what a wrapper's closure holds. It pickles as its function and options: a worker gets no front, lock or
+connection with it, only the way to the place.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from time import perf_counter
+
+from . import events, settings
+from ._call import full_name, make_call, scope_of
+from ._state import State
+from ._wrapper import Parameters, generate
+from .errors import NotCachedError, UnkeyableError
+from .model import Call, Event, Fresh, Hit, Miss
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FunctionType
+    from typing import Any
+
+    from ._cache import Cache
+    from ._opened import Opened
+    from .fingerprint._code import Followed
+    from .model import Head
+    from .protocols import Policy
+
+_PURGE = 200  #: dead entries removed with each store after a clear
+_ABSENT = object()
+
+runners: list[Runner] = []  #: of this process, for flags and statistics
+
+
+class Options:
+    """What ``@persist`` was told, validated. Pickles with the function."""
+
+    __slots__ = ("cache", "code", "ignore", "key", "mode", "name", "packages", "policy", "version")
+
+    cache: Cache
+    code: str
+    ignore: tuple[str, ...]
+    key: Callable[[Any], Any] | dict[str, Callable[[Any], Any]] | None
+    mode: str | None
+    name: str | None
+    packages: str
+    policy: Policy | None
+    version: str | None
+
+    def __init__(self, **values: Any) -> None:
+        for name in self.__slots__:
+            setattr(self, name, values[name])
+
+    def __reduce__(self) -> tuple[Callable[..., Options], tuple[dict[str, Any]]]:
+        return _options, ({name: getattr(self, name) for name in self.__slots__},)
+
+
+def _options(values: dict[str, Any]) -> Options:
+    return Options(**values)
+
+
+class Runner:
+    """One persisted function. Its wrapper reads ``state`` and calls ``run`` with the encoded and the bound arguments."""
+
+    def __init__(self, function: FunctionType, options: Options) -> None:
+        self.function, self.options = function, options
+        # a worker's __main__ is another one: the name travels with the function
+        self.name = options.name = options.name or full_name(function)
+        self.mode = settings.mode_named(options.mode) if options.mode else None
+        self.file = function.__code__.co_filename
+        self.parameters = Parameters(function.__code__)
+        self.counted = tuple(name for name in self.parameters.names if name not in options.ignore)
+        self.wrapper, self.bind, self.invoke, self.encode = generate(
+            self, function, self.parameters, options.ignore, options.key
+        )
+        self.hits, self.misses, self.stores = count(), count(), count()
+        self.later_hits, self.seconds, self.bytes = 0, 0.0, 0  # hits below the front, and what they would have taken
+        self.known, self.known_seconds = 0, 0.0  # results whose computing time this process knows
+        self._cache: Cache | None = None
+        self._policy: Policy | None = None
+        self._scope = ""
+        self._purging = False
+        self.state = State(self.hits, self.encode_values)
+        settings.prepare(self.file)
+        settings.on_flags(self.reset)
+        runners.append(self)
+
+    def __reduce__(self) -> tuple[Callable[..., Runner], tuple[FunctionType, Options]]:
+        return Runner, (self.function, self.options)
+
+    # ---------------------------------------------------------------------------------------------- the call
+
+    def run(self, key: bytes, values: tuple[Any, ...]) -> Any:
+        """The result: from the front, from the storage, or computed. Only the user's own exceptions pass.
+
+        ``key`` is the encoded arguments, empty when one of them has no key and the cache is to be bypassed.
+        """
+        # after the first look at environment and project, an empty list of what is active says normal
+        if settings.ACTIVE or self.mode or not self.state.prefix:
+            mode = settings.current(self.name, self.mode, self.file)
+        else:
+            mode = settings.NORMAL
+        state = self.valid() if key and mode.name != "off" else None
+        if state is None:
+            if mode.name == "only-cached":
+                why = "the cache can't be used" if key else "an argument has no key"
+                raise NotCachedError(Miss(Call(self.name, "", self.counted, self._counted(values)), why))
+            return self.invoke(self.function, values)
+        captures = self.captures(state)
+        front_key = key if captures is state.captures else captures + key
+        since = mode.since if mode.name == "refresh" else 0.0
+        if state.table is not None and not since:
+            value = self._in_front(state, captures, front_key, key, values)
+            if value is not _ABSENT:
+                return value
+        call = self.make_call(state, captures, key, values)
+        cache = self.cache()
+        outcome = cache.lookup(call, state.mark, cache.clock(), self.policy(), since, state.table, front_key)
+        if isinstance(outcome, Hit):
+            return self._hit(call, outcome)
+        if mode.name == "only-cached":
+            raise NotCachedError(outcome)
+        return self._compute(call, state, captures, front_key, values, outcome, since, mode.name != "read-only")
+
+    def _compute(
+        self,
+        call: Call,
+        state: State,
+        captures: bytes,
+        front_key: bytes,
+        values: tuple[Any, ...],
+        miss: Miss,
+        since: float,
+        keep: bool,
+    ) -> Any:
+        """Compute, one at a time for each key, and store. All in one frame, so that deep recursion stays possible."""
+        cache, policy = self.cache(), self.policy()
+        opened = cache.ready() if keep else None
+        flight = lock = before = None
+        if opened is not None:
+            while True:
+                joined = opened.flights.join(call.key, state.mark)
+                if joined is None:
+                    break  # it waits for this very thread, or began before a clear: compute beside it
+                flight, leads = joined
+                if leads:
+                    break
+                opened.flights.wait(flight, -1)
+                stored, flight = flight.stored, None
+                outcome = cache.lookup(call, state.mark, cache.clock(), policy, since, state.table, front_key)
+                if isinstance(outcome, Hit):
+                    return self._hit(call, outcome)
+                if not stored:
+                    break  # its leader failed or could not store: all go on at once, not one after the other
+        try:
+            if flight is not None and opened is not None:
+                if opened.locks is not None:
+                    lock = opened.locks.lock(call.key, -1)
+                    lock.__enter__()
+                # another thread or process may have stored it between our look-up and our turn
+                before = opened.head(call.key)
+                if before is not None and before[0] and before[1] == state.mark:
+                    outcome = cache.lookup(call, state.mark, cache.clock(), policy, since, state.table, front_key)
+                    if isinstance(outcome, Hit):
+                        flight.stored = True
+                        return self._hit(call, outcome)
+            token = policy.begin(call)
+            began = perf_counter()
+            value = self.invoke(self.function, values)
+            seconds = perf_counter() - began
+            if opened is not None:
+                stored = self._keep(opened, call, state, captures, front_key, value, seconds, token, before)
+                if flight is not None:
+                    flight.stored = stored
+        finally:
+            if lock is not None:
+                lock.__exit__(None, None, None)
+            if flight is not None and opened is not None:
+                opened.flights.land(call.key, flight)
+        next(self.misses)
+        if events.wanted("miss"):
+            events.emit(Event("miss", self.name, call.key, miss.why, seconds, 0))
+        return value
+
+    def _keep(
+        self,
+        opened: Opened,
+        call: Call,
+        state: State,
+        captures: bytes,
+        front_key: bytes,
+        value: Any,
+        seconds: float,
+        token: Any,
+        before: tuple[bytes, int] | None,
+    ) -> bool:
+        """Store, unless the result comes from what is no longer so, or somebody cleared or wrote this key meanwhile."""
+        if (state.check is not None and not state.check()) or self.captures(state) != captures:
+            events.warn_once(
+                f"{self.name}:rebound",
+                f"what {self.name} reads from outside changed while it ran, so its result was returned, not stored",
+            )
+            return False
+        untouched = state.word is not None and state.word[0] == state.edits  # the usual case, known without a trip
+        if not untouched and opened.overtaken(call, state.mark, before):
+            return False
+        policy = self.policy()
+        stamp = policy.seal(token, value)
+        if stamp is None:
+            return False
+        head = self.cache().store(call, value, seconds, state.mark, stamp, policy, state.table, front_key)
+        if head is None:
+            return False
+        next(self.stores)
+        self.bytes += head.size
+        self._know(seconds)
+        if self._purging:
+            self._purging = opened.purge(call.scope, state.mark, _PURGE)
+        return True
+
+    # ------------------------------------------------------------------------------------------------- hits
+
+    def _in_front(
+        self, state: State, captures: bytes, front_key: bytes, key: bytes, values: tuple[Any, ...]
+    ) -> Any:
+        """For the calls whose wrapper may not ask the front itself, and for what is good until a time only."""
+        table = state.table
+        assert table is not None
+        value = table.plain.get(front_key, _ABSENT)
+        if value is _ABSENT:
+            kept = table.kept.get(front_key)
+            if kept is not None:
+                value = kept[0](kept[1])
+            else:
+                timed = table.timed.get(front_key)
+                if timed is None or not self._still_fresh(timed[0], timed[3], state, captures, key, values):
+                    return _ABSENT
+                value = timed[1](timed[2])
+        next(self.hits)
+        if events.wanted("hit"):
+            call = self.make_call(state, captures, key, values)
+            events.emit(Event("hit", self.name, call.key, "front", 0.0, 0))
+        return value
+
+    def _still_fresh(
+        self, until: float, head: Head, state: State, captures: bytes, key: bytes, values: tuple[Any, ...]
+    ) -> bool:
+        now = self.cache().clock()
+        if until > 0:
+            return head.created - 60 <= now < until
+        call = self.make_call(state, captures, key, values)
+        return isinstance(self.policy().fresh(head.stamp, head, call, now), Fresh)
+
+    def _hit(self, call: Call, hit: Hit) -> Any:
+        self.later_hits += 1
+        self.seconds += hit.head.seconds
+        self._know(hit.head.seconds)
+        if events.wanted("hit"):
+            events.emit(Event("hit", self.name, call.key, "", 0.0, hit.head.size))
+        return hit.value
+
+    # ------------------------------------------------------------------------------------------- what holds now
+
+    def cache(self) -> Cache:
+        """Where this function stores: found at its first call, so that flags and decoration order do not matter."""
+        if self._cache is None:
+            from ._cache import resolve
+
+            self._cache = resolve(self.options.cache, self.file)
+            self._policy = None
+        return self._cache
+
+    def policy(self) -> Policy:
+        if self._policy is None:
+            from .policies import Forever, all_of
+
+            own, general = self.options.policy, self.cache().policy
+            if own is None:
+                self._policy = general
+            else:
+                self._policy = own if type(general) is Forever else all_of(general, own)
+        return self._policy
+
+    @property
+    def scope(self) -> str:
+        if not self._scope:
+            self._scope = scope_of(self.name)
+        return self._scope
+
+    def valid(self) -> State | None:
+        """The State that holds now, a new one if need be; None when there is no usable cache (warned about)."""
+        state = self.state
+        return state if state.holds() else self._renewed(state)
+
+    def _renewed(self, old: State) -> State | None:
+        """Its front begins empty, since what the old one holds may no longer be good."""
+        cache = self.cache()
+        opened = cache.ready()
+        if opened is None:
+            return None
+        settings.take_clear(self.name, self.clear)
+        followed = old.followed
+        if followed is None or (old.check is not None and not old.check()):
+            try:
+                followed = self.follow()
+            except Exception as error:  # following code is the cache's business: its failure must not be the call's
+                cache.trouble(f"follow the code of {self.name}", error)
+                return None
+        state = State(self.hits, self.encode_values)
+        words = opened.words_of(self.scope, cache.trouble)
+        if words is None:
+            return None
+        state.word, state.edits, state.mark = words
+        state.followed, state.check, state.captures = followed, followed.check, followed.captures
+        state.prefix = f"{self.scope}/{followed.version}/"
+        if state.word is not None:
+            from ._front import Front
+
+            state.table = Front()
+            state.front, state.kept = state.table.plain, state.table.kept
+            if followed.mutable is None and self.mode is None:
+                state.watch, state.seen = state.word, state.edits
+        self.state = state
+        return state
+
+    def follow(self) -> Followed:
+        from .fingerprint._code import follow
+
+        options = self.options
+        return follow(self.function, code=options.code, packages=options.packages, version=options.version)
+
+    def captures(self, state: State) -> bytes:
+        """The fingerprint of the captured data, now; the very object ``state.captures`` when none can change in place."""
+        mutable = state.followed.mutable if state.followed is not None else None
+        return state.captures if mutable is None else state.captures + mutable()
+
+    def encode_values(self, values: tuple[Any, ...]) -> bytes:
+        """The canonical bytes of the counted values; empty when one can't be keyed and the cache is to be bypassed."""
+        from .fingerprint import encode
+
+        names, key = self.counted, self.options.key
+        if callable(key):
+            names, values = ("key",), (key(Call(self.name, "", names, values)),)
+        try:
+            return encode(names, values)
+        except UnkeyableError:
+            if self.cache().on_unkeyable == "bypass":
+                return b""
+            raise
+
+    def make_call(self, state: State, captures: bytes, key: bytes, values: tuple[Any, ...]) -> Call:
+        return make_call(self.name, state.prefix, captures, key, self.counted, self._counted(values))
+
+    def _know(self, seconds: float) -> None:
+        self.known += 1
+        self.known_seconds += seconds
+
+    def _counted(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(self.counted) == len(values):
+            return values
+        bound = dict(zip(self.parameters.names, values, strict=True))
+        return tuple(bound[name] for name in self.counted)
+
+    def clear(self) -> None:
+        """Everything stored for this function, in O(1): from now on another word is its mark."""
+        opened = self.cache().ready()
+        if opened is not None:
+            opened.clear(self.scope)
+            self._purging = True
+
+    def reset(self) -> None:
+        """Flags have changed: look up the place and what is asked of it again."""
+        self._cache = None
+        self.state = State(self.hits, self.encode_values)

@@ -1,0 +1,69 @@
+"""One consistent view of a persisted function: what its wrapper reads once a call, swapped whole when anything changes.
+
+Valid while the watched word is the one seen and nothing that was followed has been rebound. So no call ever sees half of
+a change, and a hit needs no lock.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+
+from . import settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from ._front import Front
+    from .fingerprint._code import Followed
+
+_NEVER: Sequence[int] = (0,)
+
+
+class State:
+    """Where the wrapper may not ask the front (captures that change in place, no watched word) ``seen`` is -1."""
+
+    __slots__ = (
+        "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "kept", "mark", "prefix", "seen",
+        "shorten", "table", "watch", "word",
+    )  # fmt: skip
+
+    # what the wrapper reads
+    watch: Sequence[int]
+    seen: int
+    busy: list[object]  #: not empty: some mode or listener is about, go the long way
+    check: Callable[[], bool] | None
+    front: dict[bytes, Any]
+    kept: dict[bytes, Any]
+    hits: count[int]
+    encode: Callable[[tuple[Any, ...]], bytes]
+    shorten: Callable[[bytes], bytes]
+    # what run() reads
+    table: Front | None
+    word: Sequence[int] | None  #: the watched word; None where the storage has none to watch
+    edits: int  #: what it was, or where it can't be watched the word itself
+    mark: int
+    followed: Followed | None
+    captures: bytes
+    prefix: str  #: ``scope/version/``
+
+    def __init__(self, hits: count[int], encode: Callable[[tuple[Any, ...]], bytes]) -> None:
+        self.watch, self.seen, self.busy, self.check = _NEVER, -1, settings.ACTIVE, None
+        self.front, self.kept, self.hits = {}, {}, hits
+        self.encode, self.shorten = encode, shorten
+        self.table, self.word, self.edits, self.mark = None, None, 0, 0
+        self.followed, self.captures, self.prefix = None, b"", ""
+
+    def holds(self) -> bool:
+        """Whether nothing has changed since this view was made."""
+        return (
+            self.word is not None and self.word[0] == self.edits and (self.check is None or self.check())
+        )
+
+
+def shorten(encoded: bytes) -> bytes:
+    """What stands for a long encoding in the front and in the digest of the arguments."""
+    from blake3 import blake3
+
+    return b"#" + blake3(encoded).digest()

@@ -1,0 +1,264 @@
+"""Whatever walks a storage: who is in it, what it holds, and taking things out.
+
+Functions over any Storage, used alike by ``Cache.clear``, by the handles of a persisted function and by the command
+line. Two decisions: no body is ever loaded, and clearing a whole function is two bumped words (``forget``), whatever
+its size; taking the dead rows off the disk is separate work that may be stopped and taken up again at any time.
+
+What lies in a storage: ``scope/version/arguments`` are results, ``names/<scope>`` has a function's full name as its
+body, all other names of two components are small records of the engine and none of our business. An entry is live
+while its mark is its function's "cleared" word; dead ones are misses that still take room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from . import _abilities
+from ._entry import unpack
+from .errors import DamagedError
+from .model import Head, Item, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .protocols import Storage
+
+_NAMES = "names"
+_BATCH = 1000  #: rows removed in one go: other processes get their turn in between
+
+
+class Filters(NamedTuple):
+    """Which entries: all that is given must hold."""
+
+    functions: str = "*"  #: a pattern as in file names (``*``, ``?``, ``[abc]``), or a full name
+    created_before: float | None = None  #: seconds since the epoch
+    larger_than: int | None = None  #: bytes of head and body
+
+
+class Listed(NamedTuple):
+    """One stored result."""
+
+    function: str  #: full name, or the scope where that was lost
+    key: str  #: scope/version/arguments
+    head: Head | None  #: None: damaged, or of another format
+    size: int  #: bytes of head and body
+    live: bool
+
+    @property
+    def version(self) -> str:
+        """The code version that made it."""
+        return self.key.split("/")[1]
+
+
+class Usage(NamedTuple):
+    """What one function has in a storage. All but ``dead`` counts live entries only."""
+
+    function: str
+    scope: str
+    entries: int
+    bytes: int
+    seconds: float  #: what computing these entries took: what one hit on each of them saves
+    oldest: float | None  #: seconds since the epoch; None where no head could be read
+    newest: float | None
+    versions: int  #: code versions
+    damaged: int  #: of ``entries``: the head can't be read, so the next call for it computes
+    dead: int  #: cleared and not yet off the disk
+
+
+class Cleared(NamedTuple):
+    """What a clear took away, or would."""
+
+    entries: int  #: live ones
+    bytes: int
+    functions: tuple[str, ...]  #: full names of those that lost an entry, sorted
+    dead: int  #: entries cleared earlier whose room was freed now
+
+
+def functions(storage: Storage, pattern: str = "*") -> dict[str, str]:
+    """scope -> full name of every function that has stored something here."""
+    wanted = _matcher(pattern)
+    names = [item.name for item in storage.scan(_NAMES)]
+    records = _abilities.batch(storage).read_many(names)
+    found = {}
+    for name in names:
+        scope = name.partition("/")[2]
+        function = _text(records.get(name)) or scope
+        if wanted(function):
+            found[scope] = function
+    return found
+
+
+def entries(storage: Storage, filters: Filters = Filters()) -> Iterator[Listed]:  # noqa: B008 (a tuple: immutable)
+    """The stored results, in no order, dead ones too. Damaged heads never raise."""
+    words = _abilities.words(storage)
+    known: dict[str, int] = {}
+    for function, scope, item in _walk(storage, filters.functions):
+        if scope not in known:
+            known[scope] = words.word(scope)
+        listed = Listed(function, item.name, _head(item, function), item.size, item.mark == known[scope])
+        if _selected(listed, filters):
+            yield listed
+
+
+def usage(storage: Storage, filters: Filters = Filters()) -> list[Usage]:  # noqa: B008
+    """One line a function, newest first. Functions without any entry of their own, live or dead, are left out."""
+    sums: dict[str, _Sum] = {}
+    for listed in entries(storage, filters):
+        scope = listed.key.partition("/")[0]
+        if scope not in sums:
+            sums[scope] = _Sum()
+        sums[scope].add(listed)
+    result = [total.usage(scope) for scope, total in sums.items()]
+    return sorted(result, key=lambda one: (-(one.newest or 0.0), one.function))
+
+
+def clear(
+    storage: Storage,
+    *,
+    now: float,
+    functions: str = "*",
+    older_than: float | None = None,
+    larger_than: int | None = None,
+    dry_run: bool = False,
+) -> Cleared:
+    """Forget results, and free their room.
+
+    Without ``older_than`` (seconds) and ``larger_than`` (bytes) whole functions are forgotten, at once and first of
+    all: what is being computed meanwhile is returned to its caller and not stored. With them only the live entries for
+    which both hold. Entries whose age can't be read are never taken to be old: a newer memo may know how to read them.
+    """
+    if older_than is None and larger_than is None:
+        return _clear_functions(storage, functions, dry_run)
+    before = None if older_than is None else now - older_than
+    return _clear_entries(storage, Filters(functions, before, larger_than), dry_run)
+
+
+def forget(storage: Storage, scope: str) -> int:
+    """Clear a function in O(1): its entries are dead from now on, and fronts look again. Returns the new word."""
+    words = _abilities.words(storage)
+    word = words.bump(scope)
+    words.bump(f"{scope}.edits")  # second: a front that looks again must find the first one done
+    return word
+
+
+def purge_dead(storage: Storage, scope: str, word: int, limit: int) -> int:
+    """Take at most ``limit`` entries that were written before ``word`` off the disk; how many there were."""
+    return _abilities.purge(storage).purge(scope, word, limit)
+
+
+def _clear_functions(storage: Storage, pattern: str, dry_run: bool) -> Cleared:
+    words = _abilities.words(storage)
+    before: dict[str, int] = {}
+    after: dict[str, int] = {}
+
+    def begin(scope: str) -> None:
+        before[scope] = words.word(scope)
+        after[scope] = before[scope] if dry_run else forget(storage, scope)
+
+    for scope in functions(storage, pattern):
+        begin(scope)
+    gone: dict[str, int] = {}
+    size = dead = 0
+    for function, scope, item in _walk(storage, pattern):
+        if scope not in before:  # its name was lost, or it is new
+            begin(scope)
+        if item.mark == before[scope]:
+            gone[function] = gone.get(function, 0) + 1
+            size += item.size
+        elif item.mark < after[scope]:
+            dead += 1
+    if not dry_run:
+        for scope, word in after.items():
+            while purge_dead(storage, scope, word, _BATCH) >= _BATCH:
+                pass
+    return Cleared(sum(gone.values()), size, tuple(sorted(gone)), dead)
+
+
+def _clear_entries(storage: Storage, filters: Filters, dry_run: bool) -> Cleared:
+    words = _abilities.words(storage)
+    gone: dict[str, str] = {}
+    count = size = 0
+    # a list: some storages can't remove what they are just walking over
+    for listed in [one for one in entries(storage, filters) if one.live]:
+        if not dry_run:
+            storage.remove(listed.key)
+        gone[listed.key.partition("/")[0]] = listed.function
+        count, size = count + 1, size + listed.size
+    if not dry_run:
+        for scope in gone:
+            words.bump(f"{scope}.edits")
+    return Cleared(count, size, tuple(sorted(set(gone.values()))), 0)
+
+
+def _walk(storage: Storage, pattern: str) -> Iterator[tuple[str, str, Item]]:
+    """(full name, scope, item) of every result of the functions that match."""
+    names = functions(storage, pattern)
+    # "*" walks everything, so that results whose function's name was lost are seen as well
+    for prefix in [""] if pattern == "*" else names:
+        for item in storage.scan(prefix):
+            # an empty head is what a deleted entry leaves behind: nothing that a person would count
+            if item.name.count("/") == 2 and item.head:
+                scope = item.name.partition("/")[0]
+                yield names.get(scope, scope), scope, item
+
+
+class _Sum:
+    """A Usage while it grows: a million entries must not be held to be counted."""
+
+    def __init__(self) -> None:
+        self.function = ""
+        self.entries = self.bytes = self.damaged = self.dead = 0
+        self.seconds = 0.0
+        self.oldest: float | None = None
+        self.newest: float | None = None
+        self.versions: set[str] = set()
+
+    def add(self, one: Listed) -> None:
+        self.function = one.function
+        if not one.live:
+            self.dead += 1
+            return
+        self.entries += 1
+        self.bytes += one.size
+        self.versions.add(one.version)
+        if one.head is None:
+            self.damaged += 1
+            return
+        created = one.head.created
+        self.seconds += one.head.seconds
+        self.oldest = created if self.oldest is None else min(self.oldest, created)
+        self.newest = created if self.newest is None else max(self.newest, created)
+
+    def usage(self, scope: str) -> Usage:
+        fields = {**vars(self), "scope": scope, "versions": len(self.versions)}
+        return Usage(**fields)
+
+
+def _head(item: Item, function: str) -> Head | None:
+    try:
+        return unpack(item.head, function)
+    except DamagedError:
+        return None
+
+
+def _text(record: Record | None) -> str:
+    try:
+        return "" if record is None else str(record.body, "utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return ""
+
+
+def _selected(listed: Listed, filters: Filters) -> bool:
+    if filters.larger_than is not None and listed.size <= filters.larger_than:
+        return False
+    if filters.created_before is None:
+        return True
+    return listed.head is not None and listed.head.created < filters.created_before
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    if pattern == "*":
+        return lambda name: True
+    from fnmatch import fnmatchcase
+
+    return lambda name: name == pattern or fnmatchcase(name, pattern)

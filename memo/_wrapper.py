@@ -1,0 +1,181 @@
+"""The wrapper's source, generated with the function's own signature; nothing else.
+
+A hit on plain arguments costs a few hundred nanoseconds only if Python itself binds the arguments, so the wrapper is
+compiled with the very parameters of the function. It binds, encodes, asks the front, and hands everything else to
+``run``. Its closure holds the Runner alone (see ``_run``); names inside are chosen so that no parameter can clash.
+"""
+
+from __future__ import annotations
+
+import marshal
+from types import CodeType, FunctionType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from ._run import Runner
+
+#: Exact types whose marshal bytes (version 2) are canonical. marshal would take any buffer for bytes: hence the check.
+PLAIN = frozenset((int, str, float, bool, type(None), bytes, complex))
+SHORT = 1000  #: bytes; a longer encoding is replaced by its digest before it becomes a key of the front
+
+_VARARGS, _VARKEYWORDS = 0x04, 0x08
+
+
+class Parameters:
+    """The shape of a function's parameters, read from its code object: inspect would cost 11 ms to import."""
+
+    __slots__ = ("code", "keyword_only", "names", "positional", "positional_only", "varargs", "varkeywords")
+
+    def __init__(self, code: CodeType) -> None:
+        names, positional = code.co_varnames, code.co_argcount
+        at = positional + code.co_kwonlyargcount
+        self.code = code
+        self.positional_only = names[: code.co_posonlyargcount]
+        self.positional = names[:positional]
+        self.keyword_only = names[positional:at]
+        self.varargs = self.varkeywords = ""
+        if code.co_flags & _VARARGS:
+            self.varargs, at = names[at], at + 1
+        if code.co_flags & _VARKEYWORDS:
+            self.varkeywords = names[at]
+        #: every parameter once: positional, *args, keyword only, **kwargs
+        self.names = tuple(n for n in (*self.positional, self.varargs, *self.keyword_only, self.varkeywords) if n)
+
+    def declaration(self, optional: Iterable[str]) -> str:
+        """The parameter list, with a placeholder default for each of ``optional``: the real ones are set afterwards."""
+        optional = set(optional)
+        parts = []
+        for i, name in enumerate(self.positional):
+            if i and i == len(self.positional_only):
+                parts.append("/")
+            parts.append(name + ("=None" if name in optional else ""))
+        if self.positional and len(self.positional_only) == len(self.positional):
+            parts.append("/")
+        if self.varargs:
+            parts.append("*" + self.varargs)
+        elif self.keyword_only:
+            parts.append("*")
+        parts += [name + ("=None" if name in optional else "") for name in self.keyword_only]
+        if self.varkeywords:
+            parts.append("**" + self.varkeywords)
+        return ", ".join(parts)
+
+    def arguments(self) -> str:
+        """The same as an argument list: calls the function with its own parameters."""
+        parts = list(self.positional)
+        if self.varargs:
+            parts.append("*" + self.varargs)
+        parts += [f"{name}={name}" for name in self.keyword_only]
+        if self.varkeywords:
+            parts.append("**" + self.varkeywords)
+        return ", ".join(parts)
+
+
+_SOURCE = """\
+def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}{makers}):
+    def {name}({declaration}):
+        {s} = {r}.state{made}
+        {k} = {encoded}
+        if {len}({k}) > {short}:
+            {k} = {s}.shorten({k})
+        if {s}.watch[0] == {s}.seen and not {s}.busy and ({s}.check is None or {s}.check()):
+            {v} = {s}.front.get({k}, {none})
+            if {v} is not {none}:
+                {next}({s}.hits)
+                return {v}
+            {v} = {s}.kept.get({k})
+            if {v} is not None:
+                {next}({s}.hits)
+                return {v}[0]({v}[1])
+        return {r}.run({k}, {values})
+    def bind({declaration}):
+        return {values}
+    def invoke({function}, {v}):
+        {unpack}
+        return {function}({arguments})
+    def encode({v}):
+        {s} = {r}.state{unpacked}{made}
+        return {encoded}
+    return {name}, bind, invoke, encode
+"""
+
+
+def generate(
+    runner: Runner,
+    function: FunctionType,
+    parameters: Parameters,
+    ignored: Iterable[str],
+    key: Callable[[Any], Any] | dict[str, Callable[[Any], Any]] | None,
+) -> tuple[FunctionType, FunctionType, FunctionType, FunctionType]:
+    """(wrapper, bind, invoke, encode) for ``function``.
+
+    ``bind`` takes a call's arguments and gives the values, one a parameter; ``invoke(function, values)`` calls with
+    them; ``encode(values)`` gives the canonical bytes of those that count. ``key`` replaces single values by what its
+    functions return of them, or, as one callable of the call, all of them.
+    """
+    makers = key if isinstance(key, dict) else {}
+    prefix = "_memo"
+    while any(name.startswith(prefix) for name in parameters.names):
+        prefix += "_"
+    p = {
+        word: f"{prefix}_{word}"
+        for word in ("make", "r", "plain", "dumps", "none", "next", "type", "len", "s", "k", "v", "function", "key")
+    }
+    counted: list[str] = []
+    made: list[str] = []
+    for name in parameters.names:
+        if name in makers:
+            made.append(f"{p['key']}{len(made)} = {prefix}_maker_{name}({name})")
+            counted.append(f"{p['key']}{len(made) - 1}")
+        elif name not in ignored:
+            counted.append(name)
+    tuple_ = "(" + "".join(name + ", " for name in counted) + ")"
+    stars = {parameters.varargs, parameters.varkeywords}
+    if callable(key) or any(name in stars for name in counted):
+        encoded = f"{p['s']}.encode({tuple_})"
+    else:
+        test = " and ".join(f"{p['type']}({name}) in {p['plain']}" for name in counted) or "True"
+        encoded = f"{p['dumps']}({tuple_}, 2) if {test} else {p['s']}.encode({tuple_})"
+    values = "(" + "".join(name + ", " for name in parameters.names) + ")"
+    unpack = f"{values} = {p['v']}" if parameters.names else "pass"
+    defaults, kwdefaults = function.__defaults__ or (), function.__kwdefaults__ or {}
+    optional = {*(parameters.positional[-len(defaults) :] if defaults else ()), *kwdefaults}
+    source = _SOURCE.format(
+        **p,
+        name="wrapper",
+        short=SHORT,
+        declaration=parameters.declaration(optional),
+        arguments=parameters.arguments(),
+        values=values,
+        unpack=unpack,
+        unpacked=f"\n        {unpack}",
+        encoded=encoded,
+        made="".join("\n        " + line for line in made),
+        makers="".join(f", {prefix}_maker_{name}" for name in parameters.names if name in makers),
+    )
+    scope: dict[str, Any] = {"__name__": function.__module__}
+    exec(_compiled(source, function.__name__), scope)
+    ordered = [makers[name] for name in parameters.names if name in makers]
+    wrapper, bind, invoke, encode = scope[p["make"]](
+        runner, PLAIN, marshal.dumps, _NONE, next, type, len, *ordered
+    )
+    wrapper.__code__ = wrapper.__code__.replace(co_name=function.__name__, co_qualname=function.__qualname__)
+    for made_function in (wrapper, bind):
+        made_function.__defaults__, made_function.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+    bind.__name__, bind.__qualname__ = function.__name__, function.__qualname__  # for the messages of a wrong call
+    return wrapper, bind, invoke, encode
+
+
+_NONE = Ellipsis  # what front.get() gives for an absent key; pickles as itself, unlike object(), and is never kept plain
+_codes: dict[str, CodeType] = {}
+
+
+def _compiled(source: str, name: str) -> CodeType:
+    # functions of equal shape are frequent; compiling costs 100 us, the decoration budget is 200
+    code = _codes.get(source)
+    if code is None:
+        code = _codes[source] = compile(source, f"<memo wrapper of {name}>", "exec")
+    return code

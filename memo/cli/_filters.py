@@ -1,0 +1,63 @@
+"""Which entries a command is about: the same options on every command that takes them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+
+from memo._units import seconds, size_bytes
+from memo._upkeep import Filters, functions
+from memo.errors import OptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from memo.protocols import Storage
+
+    T = TypeVar("T")
+
+
+def add(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "pattern",
+        metavar="PATTERN",
+        nargs="?",
+        default="*",
+        help="full names of functions, * for any text (default: all)",
+    )
+    parser.add_argument("--older-than", metavar="AGE", type=_age, help="only what was computed longer ago: 90s, 2h, 7d")
+    parser.add_argument("--larger-than", metavar="SIZE", type=_size, help="only what takes more room: 500kB, 2GB, 2GiB")
+
+
+def chosen(arguments: Namespace, now: float) -> Filters:
+    before = None if arguments.older_than is None else now - arguments.older_than
+    return Filters(arguments.pattern, before, arguments.larger_than)
+
+
+def nothing_found(arguments: Namespace, location: str, storage: Storage) -> str:
+    """Why there is nothing to show, and what the user may have meant."""
+    pattern = arguments.pattern
+    if arguments.older_than is not None or arguments.larger_than is not None:
+        return f"nothing in {location} is as old and as large as that"
+    if pattern != "*" and not functions(storage, pattern) and (known := sorted(functions(storage).values())):
+        like = sorted(functions(storage, f"*{pattern}*").values()) or known
+        shown = ", ".join(like[:5]) + (", ..." if len(like) > 5 else "")
+        return f"no function in {location} has a full name like {pattern!r}; there is {shown}"
+    return f"nothing is stored in {location}" + ("" if pattern == "*" else f" for {pattern!r}")
+
+
+def _age(text: str) -> float:
+    return _checked(seconds, text, "AGE")
+
+
+def _size(text: str) -> int:
+    return _checked(size_bytes, text, "SIZE")
+
+
+def _checked(read: Callable[[str, str], T], text: str, what: str) -> T:
+    try:
+        return read(text, what)
+    except OptionError as error:  # argparse shows the text of this one error only, after the option's name
+        raise ArgumentTypeError(str(error)) from None

@@ -1,0 +1,85 @@
+"""What the memo command prints: plain text, aligned, safe to show in a terminal.
+
+Stored names come from other people's code and, in shared places, from other people: whatever a terminal could take for
+an order (control characters, text direction) is shown escaped. Machines read ``--json``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from memo._units import show_seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Nothing(Exception):
+    """Ends a command that found nothing to show or to do, or to which the user said no: exit code 1."""
+
+
+def escape(text: str) -> str:
+    """The text with everything that is not printable as ``\\x1b``, ``\\u202e``, ...
+
+    >>> escape("ok \\x1b[31m")
+    'ok \\\\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
+    """Columns two spaces apart. ``right``: one letter a column, "r" for figures; the others are flush left."""
+    lines = [list(titles), *([escape(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(titles))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if right[at : at + 1] == "r" else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> None:
+    """A name and what there is to say about it, one a line."""
+    found = list(rows)
+    width = max(len(name) for name, _ in found)
+    for name, text in found:
+        print(f"{name:<{width}}  {escape(text)}".rstrip())
+
+
+def as_json(value: object) -> None:
+    import json
+
+    # ASCII: reads the same whatever the encoding of the terminal or of the pipe
+    json.dump(value, sys.stdout, indent=2)
+    print()
+
+
+def say(text: str) -> None:
+    """To standard error, so that what is piped on holds results only."""
+    print(f"memo: {escape(text)}", file=sys.stderr)
+
+
+def ago(then: float | None, now: float) -> str:
+    """How long since ``then``, in whole seconds; both are seconds since the epoch.
+
+    >>> ago(None, 5.0), ago(4.8, 5.0), ago(0.0, 90.4), ago(65.0, 5.0)
+    ('-', 'now', '90 s ago', 'in 60 s')
+    """
+    if then is None:
+        return "-"
+    if abs(now - then) < 1:
+        return "now"
+    return f"{show_seconds(round(now - then))} ago" if then <= now else f"in {show_seconds(round(then - now))}"
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "entry", "entries"), counted(12345, "entry", "entries")
+    ('1 entry', '12,345 entries')
+    """
+    return f"{number:,} {one if number == 1 else many}"

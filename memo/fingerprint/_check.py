@@ -1,0 +1,210 @@
+"""The generated check: has anything that was followed been rebound?
+
+One boolean expression per module, run with that module's own dictionary as globals, so that each name costs one
+specialised load and one comparison of identities (4 ns) whatever the size of the module. Constants sit in closure
+cells. What can't be a name in an expression (cells, ``__code__``, class attributes, names that were missing) is
+compared in the first of these functions; it calls the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from keyword import iskeyword
+from operator import is_
+from types import CellType, CodeType, FunctionType
+from typing import Any
+
+from ._class import counts
+
+
+_MANY = 200  #: terms: compiling more takes milliseconds, which a process that asks once need not pay
+
+
+class Watch:
+    """Collects what was looked at while following; ``compiled()`` is the check."""
+
+    __slots__ = ("cells", "classes", "dicts", "functions", "more")
+
+    def __init__(self) -> None:
+        self.dicts: dict[int, tuple[dict[str, Any], dict[str, Any], set[str]]] = {}
+        self.cells: dict[int, tuple[CellType, Any]] = {}
+        self.functions: dict[int, tuple[FunctionType, CodeType, Any, Any]] = {}
+        self.classes: dict[int, _Class] = {}
+        self.more: list[Callable[[], bool]] = []
+
+    def name(self, namespace: dict[str, Any], name: str, value: Any) -> None:
+        self.dicts.setdefault(id(namespace), (namespace, {}, set()))[1].setdefault(name, value)
+
+    def missing(self, namespace: dict[str, Any], name: str) -> None:
+        self.dicts.setdefault(id(namespace), (namespace, {}, set()))[2].add(name)
+
+    def cell(self, cell: CellType, value: Any) -> None:
+        self.cells.setdefault(id(cell), (cell, value))
+
+    def function(self, function: FunctionType) -> None:
+        self.functions[id(function)] = (
+            function,
+            function.__code__,
+            function.__defaults__,
+            function.__kwdefaults__,
+        )
+
+    def class_(self, cls: type) -> None:
+        self.classes[id(cls)] = _Class(cls)
+
+    def still(self) -> bool:
+        """The check without generated code: for objects seen once or twice."""
+        for namespace, names, missing in self.dicts.values():
+            builtins = _builtins(namespace)
+            for name, value in names.items():
+                if namespace.get(name, builtins.get(name, self)) is not value:
+                    return False
+            for name in missing:
+                if name in namespace or name in builtins:
+                    return False
+        for cell, value in self.cells.values():
+            if _contents(cell) is not value:
+                return False
+        for function, code, defaults, keywords in self.functions.values():
+            if (
+                function.__code__ is not code
+                or function.__defaults__ is not defaults
+                or function.__kwdefaults__ is not keywords
+            ):
+                return False
+        return all(same() for same in self.classes.values()) and all(more() for more in self.more)
+
+    def compiled(self) -> Callable[[], bool] | None:
+        """The generated check; None when there is nothing to check. A large one is made when it is first run again."""
+        if sum(len(names) for _, names, _ in self.dicts.values()) + len(self.functions) < _MANY:
+            return self._compiled()
+        made: list[Callable[[], bool] | None] = []
+
+        def check() -> bool:
+            if not made:
+                made.append(None)
+                return self.still()
+            made[0] = made[0] or self._compiled()
+            return made[0] is None or made[0]()
+
+        return check
+
+    def _compiled(self) -> Callable[[], bool] | None:
+        checks: list[Callable[[], bool]] = []
+        for namespace, names, missing in self.dicts.values():
+            plain = {n: v for n, v in names.items() if n.isidentifier() and not iskeyword(n)}
+            odd = [(n, v) for n, v in names.items() if n not in plain]
+            if plain:
+                checks.append(_generate([f"{name} is {{}}" for name in plain], list(plain.values()), namespace))
+            if missing or odd:
+                absent = tuple(sorted(missing))
+                checks.append(_absent(namespace, absent, odd))
+        terms: list[str] = []
+        values: list[Any] = []
+        for function, code, defaults, keywords in self.functions.values():
+            terms.append("{}.__code__ is {}")
+            values += (function, code)
+            if defaults is not None:
+                terms.append("{}.__defaults__ is {}")
+                values += (function, defaults)
+            if keywords is not None:
+                terms.append("{}.__kwdefaults__ is {}")
+                values += (function, keywords)
+        for cell, value in self.cells.values():
+            if value is EMPTY:
+                terms.append("{}({}) is {}")
+                values += (_contents, cell, EMPTY)
+            else:
+                terms.append("{}.cell_contents is {}")
+                values += (cell, value)
+        for item in self.classes.values():
+            terms.append("{}()")
+            values.append(item)
+        if terms:
+            checks.append(_generate(terms, values, dict(_BARE)))
+        checks += self.more
+        if len(checks) < 2:
+            return checks[0] if checks else None
+        return _generate(["{}()"] * len(checks), checks, dict(_BARE))
+
+
+_BARE = {"__builtins__": {"NameError": NameError, "ValueError": ValueError}}
+EMPTY = object()  #: in place of the contents of a cell that has none
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return EMPTY
+
+
+def _builtins(namespace: dict[str, Any]) -> dict[str, Any]:
+    found = namespace.get("__builtins__")
+    if found is None:
+        import builtins as found
+    return found if isinstance(found, dict) else vars(found)  # type: ignore[no-any-return]
+
+
+class _Class:
+    """A class as it was; called, whether it still is. What libraries add while it is used (caches) does not count."""
+
+    __slots__ = ("bases", "cls", "counted", "values")
+
+    def __init__(self, cls: type) -> None:
+        self.cls = cls
+        self.values = list(cls.__dict__.values())
+        self.bases = cls.__bases__
+        self.counted = self._counted()
+
+    def _counted(self) -> dict[str, Any]:
+        return {name: value for name, value in self.cls.__dict__.items() if counts(name, value)}
+
+    def __call__(self) -> bool:
+        now = list(self.cls.__dict__.values())
+        if self.cls.__bases__ is not self.bases:
+            return False
+        if len(now) == len(self.values) and all(map(is_, now, self.values)):
+            return True
+        counted = self._counted()
+        if counted.keys() != self.counted.keys() or not all(counted[n] is v for n, v in self.counted.items()):
+            return False
+        self.values = now
+        return True
+
+
+def _absent(namespace: dict[str, Any], names: tuple[str, ...], odd: list[tuple[str, Any]]) -> Callable[[], bool]:
+    builtins = _builtins(namespace)
+
+    def absent() -> bool:
+        for name in names:
+            if name in namespace or name in builtins:
+                return False
+        return all(namespace.get(name) is value for name, value in odd)
+
+    return absent
+
+
+def _generate(terms: list[str], values: list[Any], namespace: dict[str, Any]) -> Callable[[], bool]:
+    """``def check(): return term and term ...`` where each ``{}`` is the next of ``values``."""
+    cells = [f"_memo_{i}_" for i in range(len(values))]
+    names = iter(cells)
+    parts = []
+    for term in terms:
+        while "{}" in term:
+            term = term.replace("{}", next(names), 1)
+        parts.append(term)
+    text = (
+        f"def outer({', '.join(cells)}):\n"
+        " def check():\n"
+        "  try:\n"
+        f"   return {' and '.join(parts)}\n"
+        "  except (NameError, ValueError):\n"
+        "   return False\n"
+        " return check\n"
+    )
+    outer = next(c for c in compile(text, "<memo check>", "exec", dont_inherit=True).co_consts if type(c) is CodeType)
+    inner = next(c for c in outer.co_consts if type(c) is CodeType)
+    by_name = dict(zip(cells, values, strict=True))
+    closure = tuple(CellType(by_name[name]) for name in inner.co_freevars)
+    return FunctionType(inner, namespace, "check", None, closure)

@@ -1,0 +1,198 @@
+"""What counts of a class: its own dictionary, but for what Python or a library put there by itself.
+
+Generated methods (of dataclasses, attrs, named tuples, pydantic) are left out: their code differs between versions
+of Python and follows from the fields, which count instead.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FunctionType
+from typing import Any
+
+_LEFT_OUT = frozenset(
+    """__doc__ __module__ __qualname__ __weakref__ __dict__ _abc_impl __abstractmethods__ __firstlineno__
+    __static_attributes__ __annotations__ __annotate__ __annotate_func__ __annotations_cache__ __parameters__
+    __dataclass_fields__ __dataclass_params__ __attrs_attrs__ __attrs_props__ __attrs_own_setattr__ __match_args__
+    _is_protocol _is_runtime_protocol __protocol_attrs__ __non_callable_proto_members__ __callable_proto_members_only__
+    __classcell__ __required_keys__ __optional_keys__ __readonly_keys__ __mutable_keys__ __closed__ __extra_items__
+    __type_params__ __getstate__ __setstate__ __orig_bases__ __signature__ __replace__""".split()
+)
+_OF_ENUM = frozenset(
+    """_member_map_ _member_names_ _value2member_map_ _unhashable_values_ _unhashable_values_map_ _hashable_values_ _new_member_ _use_args_
+    _member_type_ _value_repr_ _generate_next_value_ __new__ _flag_mask_ _boundary_ _all_bits_ _singles_mask_
+    _inverted_ _sort_order_ __reduce_ex__ __or__ __and__ __xor__ __ror__ __rand__ __rxor__ __invert__ __format__
+    __repr__ __str__""".split()
+)
+_GENERATED = frozenset({"<string>", "<__array_function__ internals>"})
+
+
+def class_items(cls: type) -> list[tuple[str, Any]]:
+    """(name, value) of everything that makes the class what it is, sorted by name."""
+    own = cls.__dict__
+    items: dict[str, Any] = {}
+    pydantic = "__pydantic_fields__" in own
+    enum = sys.modules.get("enum")
+    is_enum = enum is not None and isinstance(cls, enum.EnumMeta)
+    for name, value in own.items():
+        if not counts(name, value):
+            continue
+        if pydantic and name in ("model_fields", "__class_vars__", "__private_attributes__", "__fields__"):
+            continue
+        if is_enum and ((name in _OF_ENUM and not _written(name, value)) or name in own["_member_map_"]):
+            continue
+        function = getattr(value, "__func__", value)
+        if type(function) is FunctionType and _is_generated(cls, name, function):
+            continue
+        if type(value).__name__ in ("member_descriptor", "getset_descriptor", "_tuplegetter"):
+            items[name] = type(value).__name__
+            continue
+        items[name] = value
+    if is_enum:
+        for name, member in own["_member_map_"].items():
+            items[f"member {name}"] = member._value_
+    for name, annotation in _annotations(cls).items():
+        items[f": {name}"] = annotation if isinstance(annotation, type) else describe(annotation)
+        for index, part in enumerate(_classes_in(annotation, cls)):  # libraries such as pydantic run these
+            items[f": {name} {index}"] = part
+    for name, field in _fields(cls).items():
+        items[f"field {name}"] = field
+    if "__orig_bases__" in own:
+        items["generic"] = tuple(describe(base) for base in own["__orig_bases__"])
+    return sorted(items.items())
+
+
+def counts(name: str, value: Any) -> bool:
+    """Not put there by Python or a library, which may do so at any time."""
+    return not ((name in _LEFT_OUT and not _written(name, value)) or name.startswith("__pydantic_"))
+
+
+def _written(name: str, value: Any) -> bool:
+    """A method of that name is somebody's code, unless the library made it."""
+    function = getattr(value, "__func__", value)
+    return (
+        type(function) is FunctionType
+        and function.__code__.co_filename not in _GENERATED
+        and function.__globals__.get("__name__", "").partition(".")[0] not in sys.stdlib_module_names
+    )
+
+
+def _is_generated(cls: type, name: str, function: FunctionType) -> bool:
+    path = function.__code__.co_filename
+    if path == "<string>":
+        made_for = function.__globals__.get("__name__", "")
+        return (name.startswith("__") and "__dataclass_fields__" in cls.__dict__) or str(made_for).startswith("namedtuple_")
+    if path.startswith("<attrs generated"):
+        return True
+    module = str(function.__globals__.get("__name__"))
+    return module.partition(".")[0] in ("typing", "collections", "dataclasses", "enum", "functools", "pydantic", "attr", "abc") and (
+        name.startswith("_")
+    )
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        found = annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
+    else:
+        found = cls.__dict__.get("__annotations__") or {}
+    return dict(found)
+
+
+def describe(annotation: Any, depth: int = 0) -> str:
+    """A type expression as text that is the same in every process and version of Python."""
+    if isinstance(annotation, str):
+        return annotation
+    if annotation is None or annotation is type(None):
+        return "None"
+    if isinstance(annotation, type) and not hasattr(annotation, "__origin__"):
+        module = annotation.__module__
+        short = module in ("builtins", "__main__", "__mp_main__")
+        return annotation.__qualname__ if short else f"{module}.{annotation.__qualname__}"
+    origin = getattr(annotation, "__origin__", None)
+    arguments = getattr(annotation, "__args__", None)
+    kind = type(annotation).__name__
+    if kind in ("UnionType", "_UnionGenericAlias", "Union"):
+        return "|".join(sorted(describe(a, depth + 1) for a in annotation.__args__))
+    if origin is not None and depth < 20:
+        more = (*(arguments or ()), *getattr(annotation, "__metadata__", ()))
+        return f"{describe(origin, depth + 1)}[{','.join(describe(a, depth + 1) for a in more)}]"
+    if kind == "ForwardRef":
+        return str(annotation.__forward_arg__)
+    if isinstance(annotation, (list, tuple)) and depth < 20:
+        return "[" + ",".join(describe(a, depth + 1) for a in annotation) + "]"
+    if isinstance(annotation, (bool, int, float, bytes, complex)):
+        return f"{kind}:{annotation!r}"
+    name = getattr(annotation, "__name__", None) or getattr(annotation, "_name", None)
+    if isinstance(name, str):
+        return name
+    text = repr(annotation)
+    return kind if " at 0x" in text else text
+
+
+def _classes_in(annotation: Any, cls: type) -> list[type]:
+    """The classes that a type expression names, as objects or as words of a text."""
+    found: dict[type, None] = {}
+    todo, limit = [annotation], 100
+    for part in todo:
+        if isinstance(part, str):
+            space = getattr(sys.modules.get(cls.__module__), "__dict__", {})
+            todo += [space[word] for word in _words(part) if isinstance(space.get(word), type)]
+        elif isinstance(part, type) and not hasattr(part, "__origin__"):
+            if part is not cls and part is not annotation and part.__module__ != "builtins":
+                found[part] = None
+        elif type(part).__name__ == "ForwardRef":
+            todo.append(part.__forward_arg__)
+        elif isinstance(part, (list, tuple)):
+            todo += part
+        elif len(todo) < limit:
+            todo += [a for a in (getattr(part, "__args__", None) or ()) if not isinstance(a, (int, bytes))]
+    return sorted(found, key=lambda c: (c.__module__, c.__qualname__))
+
+
+def _words(text: str) -> list[str]:
+    out, word = set(), ""
+    for character in text + " ":
+        if character.isidentifier() or (word and character.isdigit()):
+            word += character
+        elif word:
+            out.add(word)
+            word = ""
+    return sorted(out)
+
+
+def _fields(cls: type) -> dict[str, Any]:
+    """The fields of a dataclass, an attrs class or a pydantic model, as tuples of what the user said about each."""
+    own = cls.__dict__
+    out: dict[str, Any] = {}
+    dataclasses = sys.modules.get("dataclasses")
+    if "__dataclass_fields__" in own and dataclasses is not None:
+        for name, field in own["__dataclass_fields__"].items():
+            said = {"default": field.default, "factory": field.default_factory}
+            for key, value in said.items():
+                if value is not dataclasses.MISSING:
+                    out[f"{name} {key}"] = value
+            out[name] = (field.init, field.repr, field.compare, field.hash, bool(field.kw_only))
+            for key, value in field.metadata.items():
+                out[f"{name} metadata {key}"] = value
+        params = own["__dataclass_params__"]
+        out["params"] = tuple(bool(getattr(params, k)) for k in ("init", "repr", "eq", "order", "unsafe_hash", "frozen"))
+    for field in own.get("__attrs_attrs__", ()):
+        out[field.name] = tuple(
+            bool(getattr(field, key)) for key in ("repr", "eq", "order", "init", "kw_only")
+        )
+        for key in ("validator", "converter", "default", "on_setattr"):
+            value = getattr(field, key)
+            if key == "default" and type(value).__name__ == "Factory":
+                value = value.factory
+            elif key == "default" and type(value).__name__ == "_Nothing":
+                continue
+            if value is not None:
+                out[f"{field.name} {key}"] = value
+    for name, field in (own.get("__pydantic_fields__") or {}).items():
+        for key in ("default", "default_factory", "alias", "validation_alias", "metadata", "frozen", "discriminator"):
+            value = getattr(field, key, None)
+            if value is not None and type(value).__name__ != "PydanticUndefinedType":
+                out[f"{name} {key}"] = value
+    return out

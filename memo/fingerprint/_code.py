@@ -1,0 +1,319 @@
+"""Code versions and captures: what a function runs and reads, to any depth inside its project.
+
+The version is made of code only and the captures of immutable data; what may change in place is fingerprinted at
+every call, and only functions that have such captures pay for it. Functions and classes found inside values (arguments
+or captures) go through ``code_of``. A value and the code that it holds may refer to each other: one session works off
+every mutable name once, whoever reaches it, so that no cycle is walked twice.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import RLock, _local
+from collections.abc import Callable
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._walk import Mutable, Walk
+
+_REPR = 200  #: characters of a captured constant kept for a person to read
+
+
+_walking = RLock()  #: files are parsed once and their trees forgotten: one walk at a time
+
+
+def _after_fork() -> None:
+    """Whoever held the lock does not exist in the child."""
+    global _walking
+    _walking = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Followed(NamedTuple):
+    """What ``follow`` found. ``check`` and ``mutable`` are called at every call, the rest describes."""
+
+    version: str  #: 20 hex characters: code of the function and all project code it runs, distributions it uses
+    captures: bytes  #: 20 bytes: immutable captured data; b"" when nothing is captured
+    check: Callable[[], bool] | None  #: True while nothing that was followed has been rebound
+    mutable: Callable[[], bytes] | None  #: fingerprint, now, of captures that may change in place
+    follows: dict[str, list[str]]  #: "code", "data", "by type", "not followed", "packages" -> names
+    texts: Callable[[], dict[str, str]]  #: name -> normalised source, or a short repr of a captured constant
+    packages: dict[str, str]  #: distribution -> version, as far as it counts
+
+
+def follow(
+    function: Callable[..., Any], *, code: str = "follow", packages: str = "exact", version: object = None
+) -> Followed:
+    """Follows a function through live values; some 0.1 ms for a small one, again after ``check`` said False.
+
+    ``code``: "follow", "own" (the function's own code and defaults) or "off" (nothing but ``version``).
+    ``packages``: "exact", "minor", "major" or "ignore". ``version`` is mixed in whatever ``code`` says.
+    """
+    said = "" if version is None else f"{type(version).__name__}:{version}"
+    if code == "off":
+        return Followed(_hex("off", said), b"", None, None, {}, dict, {})
+    from ._walk import Walk, unwrapped
+
+    if code == "own":
+        return _own(unwrapped(function), said)
+    from ._project import shortened
+    from ._source import release, without_collector
+
+    with _walking, without_collector():
+        walk = Walk(function)
+        release()
+    used: dict[str, str] = {}
+    if packages != "ignore":
+        used = {name: shortened(walk.packages[name], packages) for name in sorted(walk.packages)}
+    counted = [f"{name} {number}" for name, number in used.items()]
+    walk.follows["packages"].update(dict.fromkeys(f"{n} {v}" for n, v in sorted(walk.packages.items())))
+    captures = _captures(walk)
+    mutable = _usable(walk)
+    return Followed(
+        _hex("follow", said, *walk.tokens, "packages", *counted),
+        captures,
+        walk.watch.compiled(),
+        _Mutable(mutable) if mutable else None,
+        {key: list(names) for key, names in walk.follows.items()},
+        _Texts(walk),
+        used,
+    )
+
+
+def _own(function: Any, said: str) -> Followed:
+    from ._check import Watch
+    from ._source import piece
+    from ._walk import is_immutable
+
+    if type(function) is not FunctionType:
+        return follow(function, code="follow", version=said or None)
+    watch = Watch()
+    watch.function(function)
+    found = piece(function)
+    defaults = [*(function.__defaults__ or ()), *sorted((function.__kwdefaults__ or {}).items())]
+    plain = [d if is_immutable(d) else type(d).__qualname__ for d in defaults]
+    shown = f"{function.__module__}.{function.__qualname__}"
+    texts = _Texts(None, {shown: function})
+    follows = {"code": [shown], "data": [], "by type": [], "not followed": [], "packages": []}
+    digest = _fingerprint(tuple(plain), "defaults").hex() if plain else ""
+    return Followed(_hex("own", said, found.digest.hex(), digest), b"", watch.compiled(), None, follows, texts, {})
+
+
+def _hex(*tokens: str) -> str:
+    from blake3 import blake3
+
+    return blake3("\0".join(tokens).encode("utf-8", "surrogatepass")).hexdigest(10)  # type: ignore[no-any-return]
+
+
+def _fingerprint(value: Any, path: str) -> bytes:
+    from . import fingerprint
+
+    return fingerprint(value, path)
+
+
+def _captures(walk: Walk) -> bytes:
+    """All immutable data in one fingerprint: it is canonical, and one value is cheaper than many."""
+    return _fingerprint(tuple(walk.data), "captures") if walk.data else b""
+
+
+# what may change in place
+
+
+class _Session:
+    """One look at mutable captures: every shared name once, and who is being looked at."""
+
+    def __init__(self) -> None:
+        self.todo: list[Mutable] = []
+        self.seen: set[tuple[str, int]] = set()
+        self.active: set[int] = set()
+        self.done: dict[int, bytes] = {}
+
+    def add(self, mutable: Mutable) -> None:
+        key = (mutable.label, id(mutable.value))
+        if key not in self.seen:
+            self.seen.add(key)
+            self.todo.append(mutable)
+
+    def finish(self) -> list[bytes]:
+        """Fingerprints of the shared names, in the order of their labels; looking at one may add others."""
+        found = []
+        for mutable in self.todo:  # grows while it is read
+            found.append(mutable.label.encode("utf-8", "surrogatepass") + b"\0" + _encode(mutable))
+        return sorted(found)
+
+
+_current = _local()
+
+
+def _encode(mutable: Mutable) -> bytes:
+    from ..errors import UnkeyableError
+
+    try:
+        return _fingerprint(mutable.value, mutable.shown)
+    except UnkeyableError:
+        from ._parts import by_parts
+
+        return by_parts(mutable.value, mutable.shown)
+
+
+class _Mutable:
+    """The fingerprint, now, of a function's mutable captures."""
+
+    __slots__ = ("captured",)
+
+    def __init__(self, captured: list[Mutable]) -> None:
+        self.captured = captured
+
+    def __call__(self) -> bytes:
+        from blake3 import blake3
+
+        outer = getattr(_current, "session", None)
+        session = _current.session = _Session()
+        try:
+            for mutable in self.captured:
+                session.add(mutable)
+            return blake3(b"\0".join(session.finish())).digest(20)  # type: ignore[no-any-return]
+        finally:
+            _current.session = outer
+
+
+def _usable(walk: Walk) -> list[Mutable]:
+    """Without those that count by where they hang and their type only."""
+    from ..errors import UnkeyableError
+
+    found = []
+    outer = getattr(_current, "session", None)
+    _current.session = _Session()
+    try:
+        for mutable in walk.mutable:
+            try:
+                _fingerprint(mutable.value, mutable.shown)
+            except UnkeyableError:
+                from ._parts import unkeyable_parts
+
+                whole, parts = unkeyable_parts(mutable.value, mutable.shown)
+                walk.follows["by type"].update(dict.fromkeys(parts))
+                if whole:
+                    kind = type(mutable.value)
+                    walk.tokens.append(f"{mutable.label} by type {kind.__module__}:{kind.__qualname__}")
+                    continue
+            walk.follows["data"][mutable.shown] = None
+            found.append(mutable)
+    finally:
+        _current.session = outer
+    return found
+
+
+# code inside values
+
+_known: dict[int, _Known] = {}
+
+
+class _Known:
+    """What was found for one function or class, as long as it is still so."""
+
+    __slots__ = ("check", "mutable", "object", "static", "uses", "watch")
+
+    def __init__(self, value: Any, walk: Walk) -> None:
+        self.object = value
+        self.watch = walk.watch
+        self.check: Callable[[], bool] | None = walk.watch.still
+        self.mutable = walk.mutable
+        self.static = bytes.fromhex(_hex("code", *walk.tokens)) + _captures(walk)
+        self.uses = 0
+
+    def is_valid(self) -> bool:
+        self.uses += 1
+        if self.uses == 20:
+            self.check = self.watch.compiled()
+        return self.check is None or self.check()
+
+
+def code_of(obj: Any) -> bytes:
+    """20 bytes for the code and captures of a function, method, class, partial or module found inside a value.
+
+    The library's own (standard or installed) count by name; the project's by everything that they run and read.
+    """
+    from blake3 import blake3
+
+    if type(obj) is MethodType:
+        parts = code_of(obj.__func__) + _fingerprint(obj.__self__, "self")
+        return blake3(b"method" + parts).digest(20)  # type: ignore[no-any-return]
+    if type(obj).__module__ == "functools" and type(obj).__name__ == "partial":
+        parts = _fingerprint((obj.args, obj.keywords), "partial") + code_of(obj.func)
+        return blake3(b"partial" + parts).digest(20)  # type: ignore[no-any-return]
+    known = _known.get(id(obj))
+    if known is None or known.object is not obj or not known.is_valid():
+        known = _look_at(obj)
+    if not known.mutable:
+        return known.static if len(known.static) == 20 else blake3(known.static).digest(20)  # type: ignore[no-any-return]
+    outer: _Session | None = getattr(_current, "session", None)
+    session = outer if outer is not None else _Session()
+    _current.session = session
+    try:
+        done = session.done.get(id(obj))
+        if done is None:
+            if id(obj) in session.active:
+                return blake3(b"again" + known.static).digest(20)  # type: ignore[no-any-return]
+            session.active.add(id(obj))
+            own = [known.static]
+            for mutable in known.mutable:
+                if mutable.shared:
+                    session.add(mutable)
+                else:
+                    own.append(mutable.label.encode("utf-8", "surrogatepass") + b"\0" + _encode(mutable))
+            session.active.discard(id(obj))
+            done = session.done[id(obj)] = blake3(b"\0".join(own)).digest(20)
+        if outer is None:
+            return blake3(b"\0".join([done, *session.finish()])).digest(20)  # type: ignore[no-any-return]
+        return done
+    finally:
+        _current.session = outer
+
+
+def _look_at(obj: Any) -> _Known:
+    from ._walk import Walk
+
+    from ._source import release
+
+    with _walking:
+        walk = Walk(obj)
+        release()
+    known = _Known(obj, walk)
+    if isinstance(obj, (FunctionType, type, ModuleType)):
+        if len(_known) > 2_000:  # lambdas made in a loop
+            _known.clear()
+        _known[id(obj)] = known
+    return known
+
+
+# for reports
+
+
+class _Texts:
+    """Sources and constants as text, made when asked for; a class because the walk is kept until then."""
+
+    __slots__ = ("functions", "values")
+
+    def __init__(self, walk: Walk | None, functions: dict[str, FunctionType] | None = None) -> None:
+        self.functions = dict(functions or (walk.functions if walk else {}))
+        self.values = [] if walk is None else [*walk.data, *((m.shown, m.value) for m in walk.mutable)]
+
+    def __call__(self) -> dict[str, str]:
+        from ._source import release, text_of
+
+        with _walking:
+            texts = {name: text_of(function.__code__) for name, function in self.functions.items()}
+            release()
+        for name, value in self.values:
+            try:
+                text = repr(value)
+            except Exception:
+                text = f"<{type(value).__qualname__}>"
+            texts[name] = text if len(text) <= _REPR else text[: _REPR - 1] + "…"
+        return texts

@@ -1,0 +1,271 @@
+"""Modules imported while a function runs: their code from the files, whether they are loaded or not.
+
+A version that looked at the loaded module when there is one would differ between the first and the second call of a
+process. So names are followed within the syntax trees, and imports from file to file: the statements that make a name
+what it is, and those that run for their effect. Once the module is loaded it is compared with its file: a function
+or plain constant that was put in place of the one written there counts by its value.
+"""
+
+from __future__ import annotations
+
+import _ast
+import os
+import sys
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from ._project import is_memo, is_project_file
+from ._source import Source, source_of
+from ._tree import STORED, Chain, Piece, constant, live_statements, piece_of
+
+_EFFECT: Chain = ("",)  #: nothing of the module is used, but importing it runs it
+_DEFINITIONS = (_ast.FunctionDef, _ast.AsyncFunctionDef, _ast.ClassDef)
+
+
+class Statement(NamedTuple):
+    piece: Piece
+    effect: bool  #: runs whatever is used of the module
+    literal: str | None  #: of ``NAME = constant``, the constant
+
+
+class File(NamedTuple):
+    name: str
+    package: str
+    source: Source | None
+    statements: list[Statement]
+
+
+class Imported(NamedTuple):
+    digest: bytes
+    names: list[str]  #: modules followed
+    packages: set[str]  #: installed modules imported on the way
+    missing: list[str]  #: what could not be found
+    expected: list[tuple[str, str, Source, str | None]]  #: module, name, its file, the literal if it is one
+
+
+def _spec(name: str) -> Any:
+    """Where a module lies, without importing its parents."""
+    loaded = sys.modules.get(name)
+    spec = getattr(loaded, "__spec__", None)
+    if spec is not None:
+        return spec
+    path = None
+    parent = name.rpartition(".")[0]
+    if parent:
+        path = getattr(_spec(parent), "submodule_search_locations", None)
+        if path is None:
+            return None
+        path = list(path)
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        if find is None:
+            continue
+        try:
+            spec = find(name, path)
+        except Exception:  # somebody's import hook
+            continue
+        if spec is not None:
+            return spec
+    return None
+
+
+_parsed: dict[str, tuple[Source, list[Statement]]] = {}
+
+
+def _file(name: str, home: str) -> File | None | bool:
+    """The module's statements; False when it is not the project's, None when it has no source."""
+    spec = _spec(name)
+    if spec is None:
+        return None
+    folders = spec.submodule_search_locations
+    origin = spec.origin
+    if origin is None and folders:  # a package without __init__
+        return any(is_project_file(os.path.realpath(os.path.join(f, "_")), home) for f in folders) and File(
+            name, name, None, []
+        )
+    if origin in (None, "built-in", "frozen"):
+        return False
+    path = os.path.realpath(origin)
+    if not is_project_file(path, home):
+        return False
+    source = source_of(path, again=True) if path.endswith(".py") else None
+    if source is None:
+        return None
+    known = _parsed.get(path)
+    if known is None or known[0] is not source:
+        if not source.parse():
+            return None
+        known = _parsed[path] = (source, [_statement(s, source.own) for s in live_statements(source.tree.body)])
+    return File(name, name if folders is not None else name.rpartition(".")[0], source, known[1])
+
+
+def _statement(node: Any, own: frozenset[str]) -> Statement:
+    kind = type(node)
+    piece = piece_of(node, own, body_only=False)
+    effect = True
+    literal = None
+    if kind in _DEFINITIONS:
+        effect = any(True for d in node.decorator_list if not own.intersection(c[0] for c in _reads(d, own)))
+        effect = effect or bool(getattr(node, "keywords", ()))  # a metaclass, __init_subclass__
+    elif kind in (_ast.Import, _ast.ImportFrom):
+        effect = False
+    elif kind in (_ast.Assign, _ast.AnnAssign):
+        targets = node.targets if kind is _ast.Assign else [node.target]
+        effect = not all(_is_name(t) for t in targets)
+        if not effect and len(targets) == 1 and type(node.value) is _ast.Constant:
+            literal = constant(node.value.value)
+    return Statement(piece, effect, literal)
+
+
+def _reads(node: Any, own: frozenset[str]) -> tuple[Chain, ...]:
+    return piece_of(node, own, body_only=False).reads
+
+
+def _is_name(target: Any) -> bool:
+    if type(target) in (_ast.Tuple, _ast.List):
+        return all(_is_name(t) for t in target.elts)
+    return type(target) is _ast.Name
+
+
+def _absolute(package: str, level: int, module: str) -> str:
+    if not level:
+        return module
+    for _ in range(level - 1):
+        package = package.rpartition(".")[0]
+    return f"{package}.{module}" if module and package else package or module
+
+
+def _binds(file: File, name: str) -> bool:
+    return any(name in s.piece.binds for s in file.statements)
+
+
+def imported(namespace: dict[str, Any], level: int, module: str, used: frozenset[Chain], home: str) -> Imported:
+    """Follows what ``used`` names of the module, through every module of the project that this reaches."""
+    package = namespace.get("__package__")
+    if not isinstance(package, str):
+        name = str(namespace.get("__name__", ""))
+        package = name if "__path__" in namespace else name.rpartition(".")[0]
+    found = Imported(b"", [], set(), [], [])
+    names: set[str] = set()
+    parts: set[tuple[str, bytes]] = set()
+    seen: set[tuple[str, Chain]] = set()
+    todo: list[tuple[str, Chain]] = []
+
+    def want(target: str, chains: frozenset[Chain]) -> None:
+        todo.append((target, _EFFECT))
+        todo.extend((target, chain) for chain in chains if not (chain and chain[-1] == STORED))
+
+    want(_absolute(package, level, module), used)
+    for level_name, chains in [(module, used)]:  # "from package import module", never read: its effect counts
+        for chain in chains:
+            if len(chain) == 2 and chain[1] == STORED:
+                todo.append((_absolute(package, level, level_name), (chain[0], STORED)))
+    while todo:
+        target, chain = todo.pop()
+        if not target or is_memo(target) or (target, chain) in seen:
+            continue
+        seen.add((target, chain))
+        above = target.rpartition(".")[0]
+        if above:
+            todo.append((above, _EFFECT))  # importing a.b runs a/__init__.py
+        file = _file(target, home)
+        if file is False:
+            found.packages.add(target)
+            continue
+        if file is None or file is True:
+            found.missing.append(f"import of {target}")
+            parts.add((target, b"missing"))
+            continue
+        assert isinstance(file, File)
+        names.add(target)
+        if chain and chain[0] and file.package == target and not _binds(file, chain[0]):
+            inner = f"{target}.{chain[0]}"
+            if _spec(inner) is not None:
+                todo.append((inner, _EFFECT if chain[1:] == (STORED,) else chain[1:]))
+                continue
+        if chain[1:] == (STORED,):
+            continue
+        if chain and chain[0] and file.source is not None and _binds(file, chain[0]):
+            literals = [s.literal for s in file.statements if chain[0] in s.piece.binds]
+            found.expected.append((target, chain[0], file.source, literals[0] if len(literals) == 1 else None))
+        _collect(file, chain, parts, want)
+    from blake3 import blake3
+
+    text = b"".join(name.encode() + b"\0" + digest + b"\0" for name, digest in sorted(parts))
+    found.names.extend(sorted(names))
+    return found._replace(digest=blake3(text).digest(16))
+
+
+def _collect(
+    file: File, chain: Chain, parts: set[tuple[str, bytes]], want: Callable[[str, frozenset[Chain]], None]
+) -> None:
+    """Adds the statements that make a name what it is (all of them for ``()``), and those that run for their effect."""
+    needed: set[Chain] = {chain} if chain and chain[0] else set()
+    rest = list(file.statements)
+    changed = True
+    while changed:
+        changed = False
+        first = {c[0] for c in needed}
+        for statement in list(rest):
+            if chain and not statement.effect and not statement.piece.binds & first:
+                continue
+            rest.remove(statement)
+            parts.add((file.name, statement.piece.digest))
+            needed.update(statement.piece.reads)
+            changed = True
+    for statement in file.statements:
+        piece = statement.piece
+        for (level, module), used in piece.imports.items():
+            target = _absolute(file.package, level, module)
+            inside = {c for c in used if c and c[-1] != STORED} if statement not in rest else set()
+            want(target, frozenset(inside | {c for c in used if not c}))
+        for name, places in piece.names.items():
+            for level, module, prefix in places:
+                target = _absolute(file.package, level, module)
+                chains = {prefix + c[1:] for c in needed if c[0] == name}
+                if not chain:
+                    chains.add(prefix)
+                if chains:
+                    want(target, frozenset(chains))
+
+
+class Expected:
+    """The check of modules imported inside: once loaded, do they hold what their files say?"""
+
+    __slots__ = ("accepted", "items")
+
+    def __init__(self, items: list[tuple[str, str, Source, str | None]]) -> None:
+        self.items = items
+        self.accepted: dict[tuple[str, str], Any] = {}
+
+    def deviating(self) -> list[tuple[str, str, dict[str, Any], Any]]:
+        """(module, name, its dictionary, value) of what is something else than the file says."""
+        found = []
+        for module, name, source, literal in self.items:
+            loaded = sys.modules.get(module)
+            namespace = getattr(loaded, "__dict__", None)
+            if namespace is None or name not in namespace:
+                continue
+            value = namespace[name]
+            if self.accepted.get((module, name), self) is value:
+                continue
+            if _is_as_written(value, name, source, literal, namespace):
+                self.accepted[module, name] = value
+            else:
+                found.append((module, name, namespace, value))
+        return found
+
+    def check(self) -> bool:
+        return not self.deviating()
+
+
+def _is_as_written(value: Any, name: str, source: Source, literal: str | None, namespace: dict[str, Any]) -> bool:
+    if literal is not None:
+        return type(value) in (type(None), bool, int, float, complex, str, bytes, type(...)) and constant(value) == literal
+    while type(value) is FunctionType and value.__code__.co_filename.startswith("<memo "):
+        value = value.__wrapped__  # type: ignore[attr-defined]
+    if type(value) is FunctionType and value.__code__.co_name in (name, "<lambda>"):
+        return source.definition(value.__code__) is not None
+    # decorated, or made by a call: what it should be is not known; but a plain function in its place is foreign
+    return type(value) is not FunctionType or value.__globals__ is not namespace or "__wrapped__" in value.__dict__

@@ -1,0 +1,506 @@
+"""The walk: from a function through live values to everything of the project that it runs or reads.
+
+Values, not names in source: aliases, star imports, re-exports, patched methods and conditional definitions come out
+right without a rule of their own. Each piece of code is a node with a number, given in the order of discovery along
+sorted names, so that recursion needs no stack and the order of definitions does not count. Three things come out:
+code goes into the version, immutable data into the captures, and mutable values are kept to be looked at again at
+every call; what they hold, code included, is in neither.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any, NamedTuple
+
+from ._check import EMPTY, Watch
+from ._class import class_items
+from ._modules import Expected, imported
+from ._project import home_of, is_memo, is_project, label_of, package_of
+from ._source import piece
+from ._tree import STORED, Chain, Piece
+
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range})
+_IMMUTABLE = frozenset(
+    {
+        ("datetime", "datetime"),
+        ("datetime", "date"),
+        ("datetime", "time"),
+        ("datetime", "timedelta"),
+        ("datetime", "timezone"),
+        ("decimal", "Decimal"),
+        ("fractions", "Fraction"),
+        ("uuid", "UUID"),
+        ("re", "Pattern"),
+        ("pathlib", "PurePath"),
+        ("pathlib", "PurePosixPath"),
+        ("pathlib", "PureWindowsPath"),
+        ("pathlib", "PosixPath"),
+        ("pathlib", "WindowsPath"),
+        ("zoneinfo", "ZoneInfo"),
+        ("ipaddress", "IPv4Address"),
+        ("ipaddress", "IPv6Address"),
+    }
+)
+_C_FUNCTIONS = (BuiltinFunctionType, MethodWrapperType)
+_DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType)
+_EVALUATE = frozenset({"eval", "exec", "compile"})
+_OWN_NAMES = frozenset({"eval", "exec", "globals", "vars", "__import__"})
+_BY_TYPE = frozenset({"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket", "weakref", "_weakref"})
+
+
+class Mutable(NamedTuple):
+    """A captured value that may change in place."""
+
+    label: str  #: as it stands in the digest
+    value: Any
+    shared: bool  #: a module's name; else a cell, a default, an attribute of the node of that number
+    shown: str  #: for reports
+
+
+def is_immutable(value: Any, depth: int = 0) -> bool:
+    kind = type(value)
+    if kind in _ATOMS:
+        return True
+    if kind is tuple or kind is frozenset:
+        return depth < 20 and all(is_immutable(v, depth + 1) for v in value)
+    module = kind.__module__
+    if module == "numpy":
+        base = kind.__base__
+        return kind.__name__ != "ndarray" and base is not None and any(c.__name__ == "generic" for c in kind.__mro__)
+    return (module.partition(".")[0], kind.__name__) in _IMMUTABLE
+
+
+def carries_code(value: Any) -> bool:
+    """Whether an installed wrapper's cell is worth following: library state is the library's, code may be ours."""
+    return isinstance(value, (FunctionType, type, MethodType, property, staticmethod, classmethod)) or (
+        type(value).__name__ in ("partial", "_lru_cache_wrapper") and type(value).__module__ == "functools"
+    )
+
+
+def unwrapped(function: Any) -> Any:
+    """A function persisted by memo counts as what it wraps; so does memo's descriptor of it in a class."""
+    if type(function).__module__ == "memo._handle" and type(function).__name__ == "Method":
+        return function.__wrapped__
+    while type(function) is FunctionType and function.__code__.co_filename.startswith("<memo "):
+        inner = function.__dict__.get("__wrapped__")
+        if inner is None:
+            break
+        function = inner
+    return function
+
+
+class Walk:
+    """One walk. ``tokens`` is what the version is made of, ``data`` the captures, ``mutable`` what may change."""
+
+    def __init__(self, root: Any) -> None:
+        self.root = root = unwrapped(root)
+        inner = root.__func__ if type(root) is MethodType else root
+        namespace = getattr(inner, "__globals__", None)
+        if namespace is None and isinstance(inner, type):
+            module = sys.modules.get(inner.__module__)
+            namespace = vars(module) if module is not None else {}
+        self.home = home_of(namespace) if namespace else ""
+        self.nodes: list[Any] = []
+        self.numbers: dict[int, int] = {}
+        self.tokens: list[str] = []
+        self.data: list[tuple[str, Any]] = []
+        self.mutable: list[Mutable] = []
+        self.watch = Watch()
+        self.packages: dict[str, str] = {}
+        self.follows: dict[str, dict[str, None]] = {
+            key: {} for key in ("code", "data", "by type", "not followed", "packages")
+        }
+        self.functions: dict[str, FunctionType] = {}
+        self.bindings: dict[tuple[int, str], str] = {}
+        self._project: dict[int, bool] = {}
+        self.tokens.append(f"root {self._edge(root, '', '', False)}")
+        for number, node in enumerate(self.nodes):  # grows while it is read
+            self._expand(number, node)
+
+    # what a value is
+
+    def is_project(self, namespace: dict[str, Any] | str) -> bool:
+        if isinstance(namespace, str):
+            return is_project(namespace, self.home)
+        known = self._project.get(id(namespace))
+        if known is None:
+            known = self._project[id(namespace)] = is_project(namespace, self.home)
+        return known
+
+    def _node(self, value: Any) -> str:
+        number = self.numbers.get(id(value))
+        if number is None:
+            number = self.numbers[id(value)] = len(self.nodes)
+            self.nodes.append(value)
+        return f"#{number}"
+
+    def _installed(self, module: Any, name: str) -> str:
+        if isinstance(module, str):
+            self.package(module)
+            if module.partition(".")[0] in sys.stdlib_module_names:  # where in the library differs between versions
+                module = module.partition(".")[0].lstrip("_")
+        return f"{module}:{name}"
+
+    def package(self, module: str) -> None:
+        found = package_of(module)
+        if found is not None:
+            self.packages[found[0]] = found[1]
+
+    def _by_type(self, value: Any, shown: str) -> str:
+        kind = type(value)
+        self.follows["by type"][f"{shown} ({kind.__module__}.{kind.__qualname__})"] = None
+        return f"by type {kind.__module__}:{kind.__qualname__}"
+
+    def _edge(self, value: Any, label: str, shown: str, shared: bool) -> str:
+        """What stands for a value in the digest of the node that reads it."""
+        kind = type(value)
+        if kind in _ATOMS or is_immutable(value):
+            self.data.append((label, value))
+            self.follows["data"][shown] = None
+            return "data"
+        if is_memo(kind.__module__):
+            return "memo"
+        value = unwrapped(value)
+        kind = type(value)
+        if kind is FunctionType:
+            if is_memo(value.__globals__.get("__name__") or ""):
+                return "memo"
+            if self.is_project(value.__globals__):
+                return self._node(value)
+            name = self._installed(value.__globals__.get("__name__"), value.__qualname__)
+            if value.__closure__ or value.__dict__:
+                return f"{name} {self._node(value)}"
+            return name
+        if isinstance(value, type):
+            if is_memo(value.__module__):
+                return "memo"
+            if value.__module__ == "builtins" or not self._project_class(value):
+                return self._installed(value.__module__, value.__qualname__)
+            return self._node(value)
+        if kind is ModuleType or isinstance(value, ModuleType):
+            if is_memo(value.__name__):
+                return "memo"
+            if not self.is_project(vars(value)):
+                return self._installed(value.__name__, "")
+            return self._node(value)
+        if kind in _C_FUNCTIONS:
+            owner = getattr(value, "__self__", None)
+            name = self._installed(getattr(value, "__module__", None) or "builtins", value.__qualname__)
+            if owner is None or isinstance(owner, ModuleType):
+                return name
+            return f"{name} {self._edge(owner, label + ' self', shown, shared)}"
+        if kind in _DESCRIPTORS:
+            return self._installed(value.__objclass__.__module__, value.__qualname__)
+        if kind in (MethodType, property, staticmethod, classmethod) or self._functools(value):
+            return self._node(value)
+        if (kind is tuple or kind is frozenset) and value:
+            return self._node(value)
+        if self._is_member(value):
+            return f"{self._edge(kind, label + ' class', shown, shared)} {value._name_}"
+        if kind is object or kind.__module__ in _BY_TYPE:
+            return self._by_type(value, shown)
+        if "__wrapped__" in getattr(value, "__dict__", ()):
+            if not self._project_class(kind):
+                return f"{self._installed(kind.__module__, kind.__qualname__)} {self._node(value)}"
+        self.package(kind.__module__)
+        self.mutable.append(Mutable(label, value, shared, shown))
+        return "mutable"
+
+    def _project_class(self, cls: type) -> bool:
+        module = sys.modules.get(cls.__module__)
+        if cls.__module__ == "builtins":
+            return False
+        if module is not None:
+            return self.is_project(vars(module))
+        return self.is_project(cls.__module__)
+
+    @staticmethod
+    def _functools(value: Any) -> bool:
+        kind = type(value)
+        return kind.__module__ == "functools" and kind.__name__ in (
+            "partial",
+            "partialmethod",
+            "cached_property",
+            "_lru_cache_wrapper",
+            "singledispatchmethod",
+        )
+
+    @staticmethod
+    def _is_member(value: Any) -> bool:
+        enum = sys.modules.get("enum")
+        return enum is not None and isinstance(value, enum.Enum) and value._name_ is not None
+
+    # what a node holds
+
+    def _expand(self, number: int, node: Any) -> None:
+        kind = type(node)
+        emit = self.tokens.append
+        emit(f"node {number}")
+        if kind is FunctionType:
+            if self.is_project(node.__globals__):
+                self._function(number, node)
+            else:
+                self._wrapper(number, node)
+            return
+        if isinstance(node, type):
+            self._class(number, node)
+            return
+        if isinstance(node, ModuleType):
+            self._module(number, node)
+            return
+        emit(kind.__name__)
+        for name, value in sorted(_parts(node).items()):
+            emit(f"{name} {self._edge(value, f'{number}.{name}', name, False)}")
+
+    def _function(self, number: int, function: FunctionType) -> None:
+        emit = self.tokens.append
+        found = piece(function)
+        shown = f"{function.__module__}.{function.__qualname__}"
+        if self.functions.setdefault(shown, function) is not function:
+            self.functions[f"{shown}#{number}"] = function
+        self.follows["code"][shown] = None
+        if not found.tree:
+            self.follows["not followed"][f"source of {shown} (its bytecode is)"] = None
+        self.watch.function(function)
+        emit("function " + found.digest.hex())
+        for index, value in enumerate(function.__defaults__ or ()):
+            self._default(number, str(index), value, shown)
+        for name, value in sorted((function.__kwdefaults__ or {}).items()):
+            self._default(number, name, value, shown)
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        for chain in found.reads:
+            self._read(number, function, cells, chain, found)
+        read = {chain[0] for chain in found.reads}
+        for name in sorted(cells.keys() - read):  # "__class__" of super()
+            self._read(number, function, cells, (name,), found)
+        if found.imports:
+            self._imports(function, found)
+        if found.dynamic and found.dynamic != {"__dict__"}:
+            emit("module " + self._own_module(function))
+            self.follows["not followed"][f"{', '.join(sorted(found.dynamic))} in {shown}"] = None
+        wrapped = function.__dict__.get("__wrapped__")
+        if wrapped is not None:
+            emit("wrapped " + self._edge(wrapped, f"{number}.__wrapped__", shown, False))
+
+    def _default(self, number: int, name: str, value: Any, shown: str) -> None:
+        if number == 0 and not is_immutable(value) and not carries_code(value):
+            return  # the defaults of the function itself are arguments of each call
+        token = self._edge(value, f"{number} default {name}", f"{shown}({name}=)", False)
+        self.tokens.append(f"default {name} {token}")
+
+    def _read(self, number: int, function: FunctionType, cells: dict[str, CellType], chain: Chain, found: Piece) -> None:
+        """One chain of names: where it leads, while it leads through modules."""
+        emit = self.tokens.append
+        name, rest = chain[0], chain[1:]
+        namespace = function.__globals__
+        key: tuple[int, str]
+        if name in cells:
+            cell = cells[name]
+            try:
+                value = cell.cell_contents
+            except ValueError:
+                value = EMPTY
+            self.watch.cell(cell, value)
+            if value is EMPTY:
+                emit(f"{name} empty")
+                return
+            key, shown, shared = (id(cell), ""), f"{name} in {function.__qualname__}", False
+        else:
+            if name in namespace:
+                value = namespace[name]
+            else:
+                value = getattr(builtins, name, EMPTY)
+                if value is EMPTY:
+                    self.watch.missing(namespace, name)
+                    emit(f"{name} missing")
+                    return
+                self.watch.name(namespace, name, value)
+                self._builtin(function, name, found)
+                if type(value).__module__ == "builtins":
+                    return
+            self.watch.name(namespace, name, value)
+            key, shown, shared = (id(namespace), name), f"{label_of(namespace)}.{name}", True
+        read = name
+        while rest and isinstance(value, ModuleType):
+            if not self.is_project(vars(value)):
+                self._installed_module(function, value, rest, found)
+                emit(f"{read} {self._edge(value, '', read, shared)}")
+                return
+            attribute = rest[0]
+            if attribute == STORED:
+                return
+            inside = vars(value)
+            if len(rest) > 1 and rest[1] == STORED and not isinstance(inside.get(attribute), ModuleType):
+                return  # written, not read
+            if attribute == "__dict__":
+                break
+            if attribute not in inside:
+                self.watch.missing(inside, attribute)
+                emit(f"{read} {attribute} missing")
+                if "__getattr__" in inside:
+                    emit(f"{read} {self._node(value)}")
+                return
+            read = f"{read}.{attribute}"
+            key, shown, shared = (id(inside), attribute), f"{label_of(inside)}.{attribute}", True
+            value = inside[attribute]
+            self.watch.name(inside, attribute, value)
+            rest = rest[1:]
+        if rest == (STORED,) and isinstance(value, ModuleType):
+            return
+        token = self.bindings.get(key)
+        if token is None:
+            label = f"{shown}" if shared else f"{number}.{read}"
+            token = self._edge(value, label, shown, shared)
+            # seen again, it is the binding that was seen first
+            self.bindings[key] = token if token[0] == "#" else f"{token} {number}.{read}"
+        emit(f"{read} {token}")
+        if rest and type(value) is FunctionType and rest[0] in value.__dict__ and rest[0] != "__wrapped__":
+            attribute = f"{number}.{read}.{rest[0]}"
+            if not is_memo(value.__globals__.get("__name__") or "") and unwrapped(value) is value:
+                emit(f"{attribute} {self._edge(value.__dict__[rest[0]], attribute, shown + '.' + rest[0], False)}")
+
+    def _builtin(self, function: FunctionType, name: str, found: Piece) -> None:
+        if name not in _OWN_NAMES:
+            return
+        shown = f"{name} in {function.__module__}.{function.__qualname__}"
+        if name == "__import__":
+            self._named_modules(function, found, shown)
+        elif name in _EVALUATE:
+            self.follows["not followed"][shown] = None
+        self.tokens.append(f"module {self._own_module(function)}")
+
+    def _installed_module(self, function: FunctionType, module: ModuleType, rest: Chain, found: Piece) -> None:
+        shown = f"{function.__module__}.{function.__qualname__}"
+        if module.__name__ == "importlib" and rest[0] == "import_module":
+            self._named_modules(function, found, f"importlib.import_module in {shown}")
+        elif module.__name__ == "sys" and rest[0] in ("modules", "_getframe"):
+            self.follows["not followed"][f"sys.{rest[0]} in {shown}"] = None
+            self.tokens.append(f"module {self._own_module(function)}")
+
+    def _named_modules(self, function: FunctionType, found: Piece, shown: str) -> None:
+        if not found.named:
+            self.follows["not followed"][shown] = None
+            self.tokens.append(f"module {self._own_module(function)}")
+        for name in sorted(found.named):
+            self._import(function, 0, name, frozenset({()}))
+
+    def _own_module(self, function: FunctionType) -> str:
+        module = sys.modules.get(function.__globals__.get("__name__", ""))
+        if module is None or vars(module) is not function.__globals__:
+            return "none"
+        return self._node(module)
+
+    def _imports(self, function: FunctionType, found: Piece) -> None:
+        for (level, module), used in sorted(found.imports.items()):
+            self._import(function, level, module, used)
+
+    def _import(self, function: FunctionType, level: int, module: str, used: frozenset[Chain]) -> None:
+        """A module imported while the function runs: by its file, so that it does not matter whether it is loaded."""
+        found = imported(function.__globals__, level, module, used, self.home)
+        for name in sorted(found.packages):
+            self.package(name)
+        for name in found.names:
+            self.follows["code"][name] = None
+        self.follows["not followed"].update(dict.fromkeys(found.missing))
+        self.tokens.append(f"import {found.digest.hex()}")
+        if found.expected:
+            expected = Expected(found.expected)
+            for target, name, inside, value in expected.deviating():
+                self.watch.name(inside, name, value)
+                expected.accepted[target, name] = value
+                token = self._edge(value, f"{target}.{name}", f"{target}.{name}", True)
+                self.tokens.append(f"instead {target}.{name} {token}")
+            self.watch.more.append(expected.check)
+
+    def _wrapper(self, number: int, function: FunctionType) -> None:
+        """A function of a library: its code counts by version, but its cells may hold code of the project."""
+        self.tokens.append("wrapper")
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        registry = function.__dict__.get("registry")
+        if type(registry) is MappingProxyType:  # functools.singledispatch
+            for cls, value in sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__)):
+                token = self._edge(value, f"{number}.{cls.__qualname__}", cls.__qualname__, False)
+                self.tokens.append(f"{self._edge(cls, '', '', False)} {token}")
+        for name, cell in sorted(cells.items()):
+            try:
+                value = cell.cell_contents
+            except ValueError:
+                continue
+            if carries_code(value) or is_immutable(value):
+                self.watch.cell(cell, value)
+                self.tokens.append(f"{name} {self._edge(value, f'{number}.{name}', name, False)}")
+        wrapped = function.__dict__.get("__wrapped__")
+        if wrapped is not None:
+            self.tokens.append(f"wrapped {self._edge(wrapped, f'{number}.__wrapped__', '', False)}")
+
+    def _class(self, number: int, cls: type) -> None:
+        emit = self.tokens.append
+        module = sys.modules.get(cls.__module__)
+        emit(f"class {label_of(vars(module)) if module is not None else cls.__module__}:{cls.__qualname__}")
+        shown = f"{cls.__module__}.{cls.__qualname__}"
+        self.follows["code"][shown] = None
+        self.watch.class_(cls)
+        for index, base in enumerate(cls.__bases__):
+            emit(f"base {index} {self._edge(base, '', '', False)}")
+        if type(cls) is not type:
+            emit(f"metaclass {self._edge(type(cls), '', '', False)}")
+        for name, value in class_items(cls):
+            token = self._edge(value, f"{number}.{name}", f"{shown}.{name}", False)
+            emit(f"{name} {token}")
+
+    def _module(self, number: int, module: ModuleType) -> None:
+        """Looked into by names made at run time: everything that it holds, but for other modules."""
+        namespace = vars(module)
+        self.tokens.append("module")
+        self.follows["code"][module.__name__] = None
+        for name in sorted(n for n in namespace if isinstance(n, str)):
+            value = namespace[name]
+            if (name.startswith("__") and name.endswith("__") and name != "__getattr__") or isinstance(value, ModuleType):
+                continue
+            self.watch.name(namespace, name, value)
+            key = (id(namespace), name)
+            token = self.bindings.get(key)
+            if token is None:
+                shown = f"{label_of(namespace)}.{name}"
+                token = self._edge(value, shown, shown, True)
+                self.bindings[key] = token if token[0] == "#" else f"{token} {number}.{name}"
+            self.tokens.append(f"{name} {token}")
+
+
+def _parts(node: Any) -> dict[str, Any]:
+    """What an object that carries code is made of."""
+    kind = type(node)
+    if kind is MethodType:
+        return {"function": node.__func__, "self": node.__self__}
+    if kind is property:
+        return {"get": node.fget, "set": node.fset, "delete": node.fdel}
+    if kind in (staticmethod, classmethod):
+        return {"function": node.__func__}
+    if kind is tuple:
+        return {f"{index:09}": value for index, value in enumerate(node)}
+    if kind is frozenset:
+        ordered = sorted(node, key=lambda v: (type(v).__qualname__, getattr(v, "__qualname__", ""), ascii(v) if is_immutable(v) else ""))
+        return {f"{index:09}": value for index, value in enumerate(ordered)}
+    name = kind.__name__
+    if kind.__module__ == "functools":
+        if name in ("partial", "partialmethod"):
+            return {"function": node.func, "args": node.args, **{f"={k}": v for k, v in node.keywords.items()}}
+        if name == "cached_property":
+            return {"function": node.func}
+        if name == "singledispatchmethod":
+            return {"function": node.dispatcher}
+    return {"wrapped": node.__wrapped__}

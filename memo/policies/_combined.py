@@ -1,0 +1,108 @@
+"""Policies made of policies, by functions and not by operators.
+
+The stamp is a tag, the number of children, and each child's stamp behind its length (u16, big-endian; 0xffff: this one
+would not have stored it). A stamp of another shape was made by other policies, so it reads as stale.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memo.errors import OptionError
+from memo.model import Fresh, Stale
+from memo.protocols import Policy
+
+from ._age import Forever
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memo.model import Call, Head
+
+_DECLINED = 0xFFFF
+
+
+def all_of(*policies: Policy) -> Policy:
+    """Good while all of them say so, stored only if all of them would. The first one ranks.
+
+    >>> from memo.policies import Ttl, Version
+    >>> all_of(Ttl("1h"), Version("2"))
+    all_of(Ttl(3600), Version('2'))
+    """
+    return _combined(True, policies)
+
+
+def any_of(*policies: Policy) -> Policy:
+    """Good while at least one of them says so, stored if at least one of them would. The first one ranks."""
+    return _combined(False, policies)
+
+
+class _Combined:
+    def __init__(self, every: bool, policies: tuple[Policy, ...]) -> None:
+        self.every, self.policies = every, policies
+        self.tag = b"all" if every else b"any"
+
+    def __repr__(self) -> str:
+        return f"{self.tag.decode()}_of({', '.join(map(repr, self.policies))})"
+
+    def begin(self, call: Call, /) -> list[Any]:
+        return [policy.begin(call) for policy in self.policies]
+
+    def seal(self, token: list[Any], outcome: Any, /) -> bytes | None:
+        stamps = [policy.seal(one, outcome) for policy, one in zip(self.policies, token, strict=True)]
+        wanted = [stamp is not None for stamp in stamps]
+        return _joined(self.tag, stamps) if (all(wanted) if self.every else any(wanted)) else None
+
+    def fresh(self, stamp: bytes, head: Head, call: Call, now: float, /) -> Fresh | Stale:
+        stamps = _split(self.tag, stamp)
+        if stamps is None or len(stamps) != len(self.policies):
+            return Stale("stored under other policies")
+        good, bad = [], []
+        for policy, one in zip(self.policies, stamps, strict=True):
+            verdict = Stale(f"not stored for {policy!r}") if one is None else policy.fresh(one, head, call, now)
+            if isinstance(verdict, Fresh):
+                good.append(verdict.until)
+            elif self.every:
+                return verdict
+            else:
+                bad.append(verdict.why)
+        if not good:
+            return Stale("; ".join(bad))
+        return Fresh(min(good) if self.every else max(good))
+
+    def rank(self, head: Head, uses: int, /) -> float:
+        return self.policies[0].rank(head, uses)
+
+
+def _combined(every: bool, policies: tuple[Policy, ...]) -> Policy:
+    for policy in policies:
+        if not isinstance(policy, Policy) or isinstance(policy, type):
+            what = f"the class {policy.__name__}" if isinstance(policy, type) else repr(policy)
+            name = "all_of" if every else "any_of"
+            raise OptionError(f"{name} takes policies (Ttl('1h'), Version('2'), ...); got {what}")
+    if len(policies) < 2:
+        return policies[0] if policies else Forever()
+    return _Combined(every, policies)
+
+
+def _joined(tag: bytes, stamps: list[bytes | None]) -> bytes:
+    parts = [tag, len(stamps).to_bytes(2)]
+    for stamp in stamps:
+        parts += (_DECLINED.to_bytes(2),) if stamp is None else (len(stamp).to_bytes(2), stamp)
+    return b"".join(parts)
+
+
+def _split(tag: bytes, stamp: bytes) -> list[bytes | None] | None:
+    """The children's stamps; None if ``stamp`` is not what ``_joined`` makes."""
+    if not stamp.startswith(tag) or len(stamp) < len(tag) + 2:
+        return None
+    at, stamps = len(tag), list[bytes | None]()
+    count = int.from_bytes(stamp[at : at + 2])
+    at += 2
+    for _ in range(count):
+        length = int.from_bytes(stamp[at : at + 2])
+        at += 2
+        stamps.append(None if length == _DECLINED else stamp[at : at + length])
+        at += 0 if length == _DECLINED else length
+        if at > len(stamp):
+            return None
+    return stamps if at == len(stamp) else None

@@ -1,0 +1,234 @@
+"""Anything, by pickle protocol 5; large buffers lie outside the stream, so that a mapped file *is* the loaded arrays.
+
+A value without large buffers is a plain pickle (first byte 0x80) and nothing else: that is the hot path.
+Otherwise the body is framed, all numbers little-endian:
+
+    b"mbuf" | u32 bytecode | u64 buffers | u64 length of the pickle | per buffer: u64 offset, u64 length | pickle
+    | zeros, buffer | zeros, buffer ...
+
+Offsets count from the start of the body: multiples of 64, of 4096 for buffers from 1 MB on. ``bytecode`` is 0, or the
+number of the bytecode that a pickled lambda or local function is made of; another Python could crash on it.
+Protocol 5 and out-of-band buffers: PEP 574.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import gc
+import sys
+from collections.abc import Callable
+from functools import cache
+from pickle import PickleBuffer, Pickler, PicklingError, Unpickler, dumps, loads
+from struct import Struct, pack, unpack_from
+from typing import Any, ClassVar
+
+from memo.errors import DamagedError, UnstorableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memo.model import Buffer
+
+_HEAD = Struct("<4sIQQ")
+_MAGIC = b"mbuf"
+_IN_BAND = 16 * 1024  # below, copying a buffer into the stream is cheaper than a hole to align it
+_LARGE = 1024 * 1024  # from here on, start on a page
+_LONG = 100_000  # bytes of pickle from which the collector's walks cost more than pausing it
+_TEXTS = (str, bytes, bytearray)
+_PLAIN = frozenset({type(None), bool, int, float, complex, *_TEXTS})
+
+
+class Pickle:
+    """pickle protocol 5; lambdas and local classes, which pickle refuses, by cloudpickle.
+
+    Arrays come back without a copy where the data is writable (a private mapping), else as a copy: writable either way,
+    unless the stored one was not. Raises UnstorableError for what can't be pickled.
+    """
+
+    name = "pickle"
+    suffix = ".pkl"
+
+    def dump(self, value: Any, /) -> list[Buffer]:
+        plain = type(value) in _PLAIN
+        if plain and (type(value) not in _TEXTS or len(value) < _LONG):
+            return [dumps(value, 5)]
+        buffers: list[memoryview] = []
+        try:
+            if plain or "polars" in sys.modules:
+                stream = _stream(Pickler, value, buffers)
+            else:
+                stream = [dumps(value, 5, buffer_callback=_keep_large(buffers))]
+        except (PicklingError, AttributeError, TypeError):
+            return dump_by_value(value, _cloudpickler(main_by_name=True))
+        return _framed(stream, buffers) if buffers else stream
+
+    def load(self, data: memoryview, /) -> Any:
+        if data[0] == 0x80 and len(data) < _LONG:
+            try:
+                return loads(data)
+            except ModuleNotFoundError as error:
+                return _load_from_worker(data, (), error)
+        return load_large(data)
+
+
+class Cloudpickle:
+    """Everything by value: also classes and functions of ``__main__``, which pickle stores by name.
+
+    Read back only by the same version of Python. Raises UnstorableError for what can't be pickled.
+    """
+
+    name = "cloudpickle"
+    suffix = ".pkl"
+
+    def dump(self, value: Any, /) -> list[Buffer]:
+        return dump_by_value(value, _cloudpickler(main_by_name=False))
+
+    def load(self, data: memoryview, /) -> Any:
+        return load_large(data)
+
+
+def dump_by_value(value: Any, pickler: Callable[..., Pickler]) -> list[Buffer]:
+    buffers: list[memoryview] = []
+    try:
+        stream = _stream(pickler, value, buffers)
+    except Exception as error:
+        raise UnstorableError(f"a {type(value).__name__} can't be pickled: {error}") from error
+    return _framed(stream, buffers, _bytecode())
+
+
+def load_large(data: memoryview) -> Any:
+    paused = gc.isenabled()
+    try:
+        gc.disable()
+        return _unframed(data) if data[:4] == _MAGIC else _load_stream(data, ())
+    finally:
+        if paused:
+            gc.enable()
+
+
+def _keep_large(buffers: list[memoryview]) -> Callable[[PickleBuffer], bool]:
+    """Collects the large buffers; its answer tells pickle to keep the others in its stream."""
+
+    def in_stream(buffer: PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < _IN_BAND:
+            return True
+        buffers.append(raw)
+        return False
+
+    return in_stream
+
+
+class _Parts(list["Buffer"]):
+    """A file that keeps what is written: long texts and bytes as they are, without a second copy."""
+
+    write = list.append
+
+
+def _stream(pickler: Callable[..., Pickler], value: Any, buffers: list[memoryview]) -> list[Buffer]:
+    parts = _Parts()
+    writer = pickler(parts, 5, buffer_callback=_keep_large(buffers))
+    if hasattr(sys.modules.get("polars"), "Series"):  # its last import: not half imported in another thread
+        own = getattr(writer, "dispatch_table", None)
+        table = _with_polars(len(copyreg.dispatch_table))
+        writer.dispatch_table = table if own is None else {**table, **own}
+    writer.dump(value)
+    return parts
+
+
+@cache
+def _with_polars(registered: int) -> dict[type, Callable[[Any], Any]]:
+    """``copyreg``'s table and ours: a plain dict, since pickle asks it for every object. Made anew when theirs grows."""
+    from ._polars import reducers
+
+    return {**copyreg.dispatch_table, **reducers()}
+
+
+def _framed(stream: list[Buffer], buffers: list[memoryview], bytecode: int = 0) -> list[Buffer]:
+    length = sum(map(len, stream))
+    at = _HEAD.size + 16 * len(buffers) + length
+    table: list[int] = []
+    aligned: list[Buffer] = []
+    for buffer in buffers:
+        hole = -at % (4096 if buffer.nbytes >= _LARGE else 64)
+        aligned += (bytes(hole), buffer)
+        table += (at + hole, buffer.nbytes)
+        at += hole + buffer.nbytes
+    head = _HEAD.pack(_MAGIC, bytecode, len(buffers), length) + pack(f"<{len(table)}Q", *table)
+    return [head, *stream, *aligned]
+
+
+def _unframed(data: memoryview) -> Any:
+    _, bytecode, count, length = _HEAD.unpack_from(data)
+    start = _HEAD.size + 16 * count
+    if start + length > len(data):
+        raise DamagedError(f"a pickle of {length} bytes was cut off: there are {len(data)} in all")
+    if bytecode and bytecode != _bytecode():
+        raise DamagedError("it holds functions or classes by value, pickled by another version of Python")
+    table = unpack_from(f"<{2 * count}Q", data, _HEAD.size)
+    buffers: list[Buffer] = []
+    for offset, size in zip(table[::2], table[1::2], strict=True):
+        if offset + size > len(data):  # a slice would be short without a word
+            raise DamagedError(f"a buffer of {size} bytes at {offset} was cut off: there are {len(data)} in all")
+        buffer = data[offset : offset + size]
+        buffers.append(bytearray(buffer) if data.readonly else buffer)
+    return _load_stream(data[start : start + length], buffers)
+
+
+def _load_stream(stream: memoryview, buffers: list[Buffer] | tuple[()]) -> Any:
+    try:
+        return loads(stream, buffers=buffers)
+    except ModuleNotFoundError as error:
+        return _load_from_worker(stream, buffers, error)
+
+
+def _load_from_worker(stream: memoryview, buffers: list[Buffer] | tuple[()], error: ModuleNotFoundError) -> Any:
+    """In workers that multiprocessing spawned, the script's classes are ``__mp_main__``'s: here they are ``__main__``'s."""
+    if error.name != "__mp_main__":
+        raise error
+    from io import BytesIO
+
+    class FromWorker(Unpickler):
+        def find_class(self, module: str, name: str, /) -> Any:
+            return super().find_class("__main__" if module == "__mp_main__" else module, name)
+
+    return FromWorker(BytesIO(stream), buffers=buffers).load()
+
+
+@cache
+def _bytecode() -> int:
+    from importlib.util import MAGIC_NUMBER
+
+    return int.from_bytes(MAGIC_NUMBER[:2], "little")
+
+
+@cache
+def _cloudpickler(*, main_by_name: bool) -> Callable[..., Pickler]:
+    from collections import ChainMap
+    from io import TextIOWrapper
+
+    import cloudpickle
+
+    class ByValue(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table: ClassVar[Any] = ChainMap(
+            dict.fromkeys((TextIOWrapper, memoryview), _refuse),  # cloudpickle would make a StringIO and bytes of them
+            cloudpickle.Pickler.dispatch_table,
+        )
+
+        def reducer_override(self, thing: Any) -> Any:
+            # by value only what has no name: an instance of a copy of __main__.A would be no A in the next run
+            if main_by_name and getattr(thing, "__module__", None) == "__main__" and _has_name(thing):
+                return NotImplemented
+            return super().reducer_override(thing)
+
+    return ByValue
+
+
+def _refuse(thing: Any) -> Any:
+    raise TypeError(f"cannot pickle {type(thing).__qualname__!r} object")
+
+
+def _has_name(thing: Any) -> bool:
+    found: Any = sys.modules["__main__"]
+    for name in getattr(thing, "__qualname__", "?").split("."):
+        found = getattr(found, name, None)
+    return found is thing

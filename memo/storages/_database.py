@@ -1,0 +1,378 @@
+"""One SQLite database in a folder: how it is made, opened by each thread, left before a fork, and set aside when ruined.
+
+Decisions. Every writer, in every process, waits in one queue in front of SQLite (a lock on a file): SQLite before 3.51.3
+can lose or damage a write-ahead log that two connections write and checkpoint at once, and a store may be shared with a
+Python that links an old one; the queue is fairer than SQLite's own waiting, too. A database is made aside and renamed
+into place, so one that can be seen is whole. Connections are closed before a fork: SQLite keeps what a process has
+locked in that process's memory, and a child that inherits it believes that it holds locks that it does not.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ..errors import PlaceError
+from ._disk import make_folder
+from ._lock import FolderLock
+
+T = TypeVar("T")
+
+FORMAT = 1
+PATIENCE = 5.0  # seconds that a fork or close waits for other threads' statements
+
+SCHEMA = f"""
+PRAGMA journal_mode=WAL;
+CREATE TABLE prefixes(id INTEGER PRIMARY KEY, prefix TEXT NOT NULL UNIQUE);
+CREATE TABLE entries(
+    k INTEGER PRIMARY KEY, prefix INTEGER NOT NULL, size INTEGER NOT NULL, mark INTEGER NOT NULL, written INTEGER NOT NULL,
+    last TEXT, record BLOB NOT NULL
+);
+CREATE TABLE words(scope TEXT PRIMARY KEY, word INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE ranks(k INTEGER PRIMARY KEY, rank REAL, written INTEGER);
+PRAGMA user_version={FORMAT};
+"""
+
+_all: weakref.WeakSet[Database] = weakref.WeakSet()
+_forking = threading.RLock()  # held from before a fork until after it: nothing is opened meanwhile
+_inherited: list[sqlite3.Connection] = []  # in use while a fork went on: never closed in the child
+
+
+class Connection:
+    """What one thread has open. ``execute`` is a cursor's own method, or the function that opens it first."""
+
+    __slots__ = (
+        "__weakref__",
+        "busy",
+        "counting",
+        "db",
+        "execute",
+        "inode",
+        "opener",
+        "prefixes",
+        "thread",
+        "writable",
+    )
+
+    def __init__(self, opener: Callable[[Connection, str, Sequence[Any]], Any]) -> None:
+        self.busy = False
+        self.thread = threading.get_ident()
+        self.opener = opener
+        self.closed()
+
+    def unopened(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        return self.opener(self, sql, values)
+
+    def closed(self) -> None:
+        self.db: sqlite3.Connection | None = None
+        self.inode: tuple[int, int] | None = None
+        self.writable = self.counting = False
+        self.prefixes: dict[str, int] = {}
+        self.execute: Callable[..., Any] = self.unopened
+
+    def __del__(self) -> None:
+        if self.db is not None:
+            self.db.close()
+
+
+class _Here(threading.local):
+    def __init__(self, database: Database) -> None:
+        self.connection = database.enlist()
+
+
+class Nothing:
+    """What a query gives where there is no database yet."""
+
+    rowcount = 0
+
+    def fetchone(self) -> None:
+        return None
+
+    def fetchall(self) -> list[Any]:
+        return []
+
+
+class Database:
+    def __init__(self, folder: str, timeout: float) -> None:
+        self.folder = folder
+        self.path = os.path.join(folder, "entries.db")
+        self.timeout = timeout
+        self.queue = FolderLock(os.path.join(folder, "entries.lock"), timeout)
+        self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._list = threading.Lock()
+        self._last: tuple[int, int] | None = None  # the file that was opened last
+        self.here = _Here(self)
+
+    def enlist(self) -> Connection:
+        connection = Connection(self._first)
+        with self._list:
+            self._connections.add(connection)
+        _all.add(self)
+        return connection
+
+    # -- opening
+
+    def inode(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_dev, found.st_ino
+
+    def _first(self, connection: Connection, sql: str, values: Sequence[Any]) -> Any:
+        return connection.execute(sql, values) if self.open(connection) else Nothing()
+
+    def open(self, connection: Connection) -> bool:
+        """False where there is nothing to open."""
+        with _forking:
+            while (inode := self.inode()) is not None:
+                self._last = inode
+                writable = os.access(self.path, os.W_OK) and os.access(self.folder, os.W_OK)
+                try:
+                    db = self._connect(self.path, _how(self.path, writable))
+                except sqlite3.OperationalError:
+                    if self.inode() == inode:
+                        raise
+                    continue
+                try:
+                    if self.inode() != inode:
+                        continue
+                    self._check(db)
+                    if writable:
+                        db.execute("PRAGMA synchronous=NORMAL")
+                        db.execute("PRAGMA journal_size_limit=16777216")
+                    connection.inode, connection.db, connection.writable = inode, db, writable
+                    connection.execute = db.cursor().execute
+                    return True
+                finally:
+                    if connection.db is not db:
+                        db.close()
+            return False
+
+    def _connect(self, path: str, how: str) -> sqlite3.Connection:
+        quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        return sqlite3.connect(
+            os.fsencode(f"file:{quoted}?{how}"),
+            uri=True,
+            timeout=self.timeout,
+            isolation_level=None,
+            check_same_thread=False,  # a fork closes those of other threads
+        )
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        made = db.execute("PRAGMA user_version").fetchone()[0]
+        if made > FORMAT:
+            raise PlaceError(
+                f"{self.path} was made by a newer memo (format {made}, this one knows {FORMAT}): upgrade memo or use another"
+                " location"
+            )
+        if made != FORMAT:
+            raise sqlite3.DatabaseError(f"{self.path} is not a database of memo")
+
+    def make(self) -> None:
+        """In the queue: the database, whole from its first moment on."""
+        if os.path.lexists(self.path):
+            return
+        make_folder(self.folder)
+        new = self.path + ".new"
+        for rest in ("", "-wal", "-shm", "-journal"):  # of a maker that was killed
+            _unlink(new + rest)
+        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600))
+        with _forking:
+            db = self._connect(new, "mode=rw")
+            try:
+                db.executescript("PRAGMA synchronous=OFF;" + SCHEMA)
+            finally:
+                db.close()
+        os.rename(new, self.path)
+
+    # -- writing
+
+    def change(self, sql: str, values: Callable[[Connection], Sequence[Any]]) -> Any:
+        """One statement as a transaction of its own, in the queue: its first row (of RETURNING), or how many rows."""
+        return self.transact(lambda connection: _outcome(connection.execute(sql, values(connection))))
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """``work(connection)`` in the queue; once more where the database was replaced under the open connection."""
+        connection = self.here.connection
+        with self.queue:
+            try:
+                self.ready(connection)
+                return work(connection)
+            except sqlite3.OperationalError:
+                if connection.db is None or connection.inode == self.inode():
+                    raise
+        self.leave(connection)
+        with self.queue:
+            self.ready(connection)
+            return work(connection)
+
+    def ready(self, connection: Connection) -> None:
+        if connection.db is None:
+            self.make()
+            self.open(connection)
+        if not connection.writable:
+            raise PermissionError(f"{self.folder} can't be written to")
+
+    def is_moved(self) -> bool:
+        """Whether what this thread has open is no longer what lies at the path; it is let go then."""
+        connection = self.here.connection
+        if connection.db is None or connection.inode == self.inode():
+            return False
+        self.leave(connection)
+        return True
+
+    def leave(self, connection: Connection) -> None:
+        db = connection.db
+        connection.closed()
+        if db is not None:
+            db.close()
+        self.queue.close()
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows at once: a statement left open would hold up everybody's checkpoints."""
+        connection = self.here.connection
+        connection.busy = True
+        try:
+            return connection.execute(sql, values).fetchall()  # type: ignore[no-any-return]
+        finally:
+            connection.busy = False
+
+    # -- leaving
+
+    def connections(self) -> list[Connection]:
+        with self._list:
+            return list(self._connections)
+
+    def leave_all(self) -> None:
+        """Everything closed; the next use opens again."""
+        if self.queue.mutex.acquire(timeout=PATIENCE):
+            try:
+                self.close()
+            finally:
+                self.queue.mutex.release()
+            self.queue.close()
+
+    def close(self) -> None:
+        """Closes what every thread has open, with the queue's mutex held; leaves what is busy for too long."""
+        until = time.monotonic() + PATIENCE
+        for connection in self.connections():
+            db, execute = connection.db, connection.execute
+            if db is None:
+                continue
+            connection.execute = connection.unopened  # no statement begins from here on
+            while connection.busy and time.monotonic() < until and connection.thread != threading.get_ident():
+                time.sleep(0.0001)
+            if connection.busy:
+                connection.execute = execute
+            else:
+                connection.closed()
+                db.close()
+
+    def drop(self) -> None:
+        """In a forked child: what could not be closed before the fork is neither used nor closed."""
+        self._list = threading.Lock()
+        for connection in self.connections():
+            if connection.db is not None:
+                _inherited.append(connection.db)
+                connection.closed()
+            connection.busy = False
+
+    def reset(self) -> None:
+        """Sets a ruined database aside as ``entries.db.damaged-<n>``, unless another process already has.
+
+        One such set of files is kept, the newest. The next write makes a new database.
+        """
+        ruined = self._last
+        with self.queue:
+            self.close()
+            if ruined is not None and self.inode() != ruined:
+                return
+            number = 1
+            for name in os.listdir(self.folder):
+                if name.startswith("entries.db.damaged-"):
+                    digits = name.removeprefix("entries.db.damaged-").partition("-")[0]
+                    number = max(number, int(digits) + 1) if digits.isdigit() else number
+                    _unlink(os.path.join(self.folder, name))
+            aside = f"{self.path}.damaged-{number}"
+            for rest in ("-wal", "-shm", ""):  # the log first: it must never meet a new database
+                try:
+                    os.rename(self.path + rest, aside + rest)
+                except FileNotFoundError:
+                    pass
+
+    def compact(self) -> None:
+        """Gives the room of removed entries back to the disk. Others go on reading; writers wait."""
+
+        def work(connection: Connection) -> None:
+            connection.execute("DELETE FROM ranks WHERE k NOT IN (SELECT k FROM entries)")
+            connection.execute("DELETE FROM prefixes WHERE id NOT IN (SELECT prefix FROM entries)")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        if self.inode() is not None:
+            self.transact(work)
+
+
+def _outcome(cursor: Any) -> Any:
+    row = cursor.fetchone()
+    return cursor.rowcount if row is None else row
+
+
+def _how(path: str, writable: bool) -> str:
+    if writable:
+        return "mode=rw"
+    log = path + "-wal"
+    return "mode=ro" if os.path.exists(log) and os.path.getsize(log) else "mode=ro&immutable=1"
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+# -- fork: every writer's turn is waited for, everything is closed, the child starts afresh
+
+_held: list[Database] = []
+
+
+def _before_fork() -> None:
+    _forking.acquire()
+    for database in list(_all):
+        if database.queue.mutex.acquire(timeout=PATIENCE):
+            _held.append(database)
+            database.close()
+
+
+def _after_fork_in_parent() -> None:
+    for database in _held:
+        database.queue.mutex.release()
+    _held.clear()
+    _forking.release()
+
+
+def _after_fork_in_child() -> None:
+    global _forking
+    _forking = threading.RLock()
+    for database in list(_all):
+        database.drop()
+    _held.clear()
+
+
+def _at_exit() -> None:
+    for database in list(_all):
+        database.leave_all()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+atexit.register(_at_exit)

@@ -1,0 +1,135 @@
+"""One lock for a folder, across threads and processes, that the kernel releases when its holder dies.
+
+``flock`` belongs to the open file, not to the process: it excludes threads and forked children as well, no close of
+another descriptor loses it, and Linux and macOS have it. Waiting polls, so that a stopped holder costs a bounded wait.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+
+from ._disk import make_folder
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_all: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+class FolderLock:
+    """``with lock:`` waits at most ``timeout`` seconds, then raises TimeoutError. The same thread may enter again."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self.path = path
+        self.timeout = timeout
+        self._forget()
+        _all.add(self)
+
+    def _forget(self) -> None:
+        self.mutex = threading.RLock()
+        self._depth = 0
+        self._file = -1
+
+    def __enter__(self) -> None:
+        mutex = self.mutex  # a fork in between replaces it
+        if not mutex.acquire(timeout=self.timeout):
+            raise TimeoutError(f"another thread kept {self.path} locked for {self.timeout:g} s")
+        try:
+            if not self._depth:
+                if self._file < 0:
+                    self._open()
+                try:
+                    self._take()
+                except BlockingIOError:
+                    self._wait()
+            self._depth += 1
+        except BaseException:
+            mutex.release()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        self._depth -= 1
+        try:
+            if not self._depth:
+                self._give()
+        finally:
+            self.mutex.release()
+
+    def close(self) -> None:
+        """Gives the descriptor back; the next use opens it again. For a folder that was deleted or replaced, too."""
+        if self.mutex.acquire(timeout=self.timeout):
+            try:
+                if self._file >= 0 and not self._depth:
+                    os.close(self._file)
+                    self._file = -1
+            finally:
+                self.mutex.release()
+
+    def after_fork(self) -> None:
+        """In the child: the inherited descriptor shares its locks with the parent, so it goes unused."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._forget()
+
+    def __del__(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            self._file = os.open(self.path, flags, 0o600)
+        except FileNotFoundError:
+            make_folder(os.path.dirname(self.path))
+            self._file = os.open(self.path, flags, 0o600)
+
+    def _wait(self) -> None:
+        until = time.monotonic() + self.timeout
+        pause = 0.00005
+        while True:
+            time.sleep(pause)
+            try:
+                return self._take()
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise TimeoutError(f"another process kept {self.path} locked for {self.timeout:g} s")
+            pause = min(pause * 1.5, 0.002)
+
+    if fcntl is not None:
+
+        def _take(self) -> None:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+        def _give(self) -> None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    else:  # Windows: one byte far behind the end of the file
+
+        def _take(self) -> None:
+            import msvcrt
+
+            os.lseek(self._file, 1 << 30, os.SEEK_SET)
+            try:
+                msvcrt.locking(self._file, msvcrt.LK_NBLCK, 1)
+            except OSError:
+                raise BlockingIOError
+
+        def _give(self) -> None:
+            import msvcrt
+
+            os.lseek(self._file, 1 << 30, os.SEEK_SET)
+            msvcrt.locking(self._file, msvcrt.LK_UNLCK, 1)
+
+
+def _after_fork() -> None:
+    for lock in list(_all):
+        lock.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

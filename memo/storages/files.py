@@ -1,0 +1,277 @@
+"""Each entry a file that other programs can open: the payload byte for byte, what memo knows of it behind or beside it.
+
+An entry lies at ``<folder>/<scope>/<version>/_<2 letters>/<last component>`` and is
+
+- ``<last>.pkl`` or ``<last>``, for the suffixes ".pkl" and "": one file. The payload, the head, and 40 bytes that say
+  where they end; whoever reads a pickle stops at its end.
+- for any other suffix (".json", ".npy", ".parquet"), whose readers want nothing behind the payload: a payload
+  ``<last>-<8 hex><suffix>``, and a small file ``<last>`` that holds the head and the payload's name. The small file is
+  what is renamed into place, and a payload's name is never used again, so the two are always a pair.
+
+Everything is written aside and renamed. Nothing here needs a lock: it is right on disks where locks do nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from .._abilities import EntryWords, ScannedRanks
+from ..errors import DamagedError
+from ..model import Buffer, Item, Record
+from . import _payload
+from ._entry_file import ONE_FILE, EntryFile, checked, end_of, is_payload, name_of, payload_of, stem_of
+from ._mirror import Mirror
+
+STALE = 3600.0  # seconds after which a file written aside is nobody's any more
+
+
+class Files:
+    """Entries as files under ``folder``; nothing is made before the first write.
+
+    Bodies of at least ``map_from`` bytes are given back mapped, copy-on-write. ``durable``: a write is on the disk
+    before it returns. Raises OSError as the disk does, and DamagedError for a file that is not what was written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, map_from: int = 256 * 1024, durable: bool = False) -> None:
+        self.folder, self.map_from, self.durable = os.fspath(folder), map_from, durable
+        self._new = os.path.join(self.folder, "_new")
+        self._swept = False
+        self._folders: dict[str, str] = {}
+        self._words = EntryWords(self)
+        ranks = ScannedRanks(self, self._listed)  # of this process: the disk keeps only the times of writing
+        self.rank, self.lowest, self.ranked, self.totals = ranks.rank, ranks.lowest, ranks.ranked, ranks.totals
+        self._mirror = Mirror(os.path.join(self.folder, "_words.map"))
+
+    def __reduce__(self) -> tuple[Callable[..., Files], tuple[str, int, bool]]:
+        return _files, (self.folder, self.map_from, self.durable)
+
+    def __repr__(self) -> str:
+        return f"Files({self.folder!r})"
+
+    # -- the four verbs
+
+    def read(self, name: str, /) -> Record | None:
+        path = self._path(name)
+        for _ in range(10):
+            entry = self._find(path)
+            if entry is None:
+                break
+            with entry:
+                record = entry.load(self.map_from)
+            if record is not None:
+                return record
+        self._mirror.check()
+        return None
+
+    def write(
+        self,
+        name: str,
+        parts: Iterable[Buffer],
+        head: Callable[[], bytes],
+        /,
+        *,
+        size: int,
+        mark: int,
+        suffix: str = "",
+    ) -> None:
+        path = self._path(name)
+        folder, stem = os.path.split(path)
+        payload = payload_of(stem, suffix)
+        if not self._swept:
+            self._sweep()
+        litter: list[str] = []
+        try:
+            with self._aside(litter) as file:
+                _payload.reserve(file, size)
+                if (done := _payload.write_parts(file, parts)) != size:
+                    raise ValueError(f"the parts of this body are {done} bytes, {size} were announced")
+                end = end_of(head(), mark, size, payload)
+                if not payload:
+                    _payload.write_parts(file, end)
+            if payload:
+                with self._aside(litter) as file:
+                    _payload.write_parts(file, end)
+                _payload.place(litter[0], os.path.join(folder, payload))
+                litter[0] = os.path.join(folder, payload)
+            target = path if payload else path + suffix
+            old = self._files(path, target)
+            _payload.place(litter[-1], target)
+            litter.clear()
+        finally:
+            for aside in litter:
+                _payload.unlink(aside)
+        if self.durable:
+            _payload.sync_folder(folder)
+        for unlink in old:
+            unlink()
+
+    def remove(self, name: str, /) -> None:
+        for unlink in self._files(self._path(name), ""):
+            unlink()
+
+    def scan(self, prefix: str = "", /) -> Iterator[Item]:
+        return (item for _, item in self._listed(prefix))
+
+    def _listed(self, prefix: str) -> Iterator[tuple[float, Item]]:
+        """(time of writing in seconds, item) of every entry."""
+        above = [checked(component) for component in prefix.split("/")] if prefix else []
+        for folder, file in self._walk(os.path.join(self.folder, *above), len(above)):
+            if is_payload(file):
+                continue
+            try:
+                with EntryFile(os.path.join(folder, file)) as entry:
+                    end = entry.end()
+            except (OSError, DamagedError):  # removed meanwhile, or damaged: reading it says so
+                continue
+            before = os.path.relpath(os.path.dirname(folder), self.folder).replace(os.sep, "/")
+            yield end.written / 1e9, Item(f"{before}/{name_of(file)}", end.size + len(end.head), end.mark, end.head)
+
+    # -- what it does better than a fall-back could
+
+    def may_have(self, name: str, /) -> bool:
+        """False only where there is certainly no entry: spares a storage in front of this one most of its misses."""
+        return os.access(os.path.dirname(self._path(name)), os.F_OK)
+
+    def head(self, name: str, /) -> tuple[bytes, int] | None:
+        entry = self._find(self._path(name))
+        if entry is None:
+            return None
+        with entry:
+            end = entry.end()
+        return end.head, end.mark
+
+    def word(self, scope: str, /) -> int:
+        return self._words.word(scope)
+
+    def bump(self, scope: str, /) -> int:
+        word = self._words.bump(scope)
+        self._mirror.changed(scope)
+        return word
+
+    def watch(self, scope: str, /) -> Sequence[int] | None:
+        return self._mirror.watch(scope)
+
+    # -- upkeep
+
+    def compact(self) -> None:
+        """Removes what killed writers left behind, and empty folders."""
+        self._sweep()
+        for folder, file in list(self._walk(self.folder, 0)):
+            path = os.path.join(folder, file)
+            if is_payload(file) and _payload.age(path) > STALE and not _is_named(path):
+                _payload.unlink(path)
+        for folder, _, _ in os.walk(self.folder, topdown=False):
+            try:
+                os.rmdir(folder)
+            except OSError:  # not empty
+                pass
+
+    def _sweep(self) -> None:
+        self._swept = True
+        try:
+            names = os.listdir(self._new)
+        except OSError:
+            return
+        for name in names:
+            path = os.path.join(self._new, name)
+            if _payload.age(path) > STALE:
+                _payload.unlink(path)
+
+    # -- names and files
+
+    def _path(self, name: str) -> str:
+        """Where the entry lies, without suffix."""
+        prefix, _, last = name.rpartition("/")
+        folder = self._folders.get(prefix)
+        if folder is None:
+            folder = self._folders[prefix] = os.path.join(self.folder, *map(checked, prefix.split("/")))
+        stem = stem_of(last)
+        return f"{folder}/_{stem[:2]}/{stem}"
+
+    def _walk(self, folder: str, level: int) -> Iterator[tuple[str, str]]:
+        """(folder, file) of everything under a folder that stands for ``level`` components of names."""
+        try:
+            with os.scandir(folder) as found:
+                entries = list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            if level and entry.name[0] == "_":
+                try:
+                    files = os.listdir(entry.path)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                yield from ((entry.path, file) for file in files)
+            elif level < 2 and entry.name[0] != "_" and entry.is_dir(follow_symlinks=False):
+                yield from self._walk(entry.path, level + 1)
+
+    def _find(self, path: str) -> EntryFile | None:
+        """The entry's file, open. Where a crash left it in both forms, the one written last."""
+        found = [entry for suffix in ONE_FILE if (entry := _opened(path + suffix)) is not None]
+        if len(found) == 2:
+            found.sort(key=EntryFile.written)
+            found.pop(0).close()
+        return found[0] if found else None
+
+    def _files(self, path: str, target: str) -> list[Callable[[], None]]:
+        """What removes the files that this entry has now, but for ``target``, unless they were replaced meanwhile."""
+        unlinks: list[Callable[[], None]] = []
+        for suffix in ONE_FILE:
+            entry = _opened(path + suffix)
+            if entry is None:
+                continue
+            with entry:
+                try:
+                    payload = entry.end().payload
+                except DamagedError:
+                    payload = ""
+                if path + suffix != target:
+                    unlinks.append(partial(_unlink_same, path + suffix, entry.inode()))
+            if payload:
+                unlinks.append(partial(_payload.unlink, os.path.join(os.path.dirname(path), payload)))
+        return unlinks
+
+    @contextmanager
+    def _aside(self, litter: list[str]) -> Iterator[int]:
+        """A new file to write to, entered in ``litter`` until it has a place."""
+        path = os.path.join(self._new, os.urandom(8).hex())
+        file = _payload.create(path)
+        litter.append(path)
+        try:
+            yield file
+            if self.durable:
+                os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _opened(path: str) -> EntryFile | None:
+    try:
+        return EntryFile(path)
+    except FileNotFoundError:
+        return None
+
+
+def _unlink_same(path: str, inode: tuple[int, int]) -> None:
+    entry = _opened(path)
+    if entry is not None:
+        with entry:
+            if entry.inode() == inode:
+                _payload.unlink(path)
+
+
+def _is_named(payload: str) -> bool:
+    """Whether an entry has this payload."""
+    folder, file = os.path.split(payload)
+    try:
+        with EntryFile(os.path.join(folder, file.partition("-")[0])) as entry:
+            return entry.end().payload == file
+    except (OSError, DamagedError):
+        return False
+
+
+def _files(folder: str, map_from: int, durable: bool) -> Files:
+    return Files(folder, map_from=map_from, durable=durable)

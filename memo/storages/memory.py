@@ -1,0 +1,71 @@
+"""A dictionary: for tests, for tiers, and where there is no disk. Gone with the process; pickles as empty."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ..model import Buffer, Item, Record
+from ._parts import join
+
+
+class Memory:
+    """Entries in this process. Bodies are kept as bytes, so nobody can change what is stored."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Record] = {}  # in the order of writing
+        self._words: dict[str, array[int]] = {}
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Memory], tuple[()]]:
+        return Memory, ()
+
+    def read(self, name: str, /) -> Record | None:
+        return self._entries.get(name)
+
+    def write(
+        self,
+        name: str,
+        parts: Iterable[Buffer],
+        head: Callable[[], bytes],
+        /,
+        *,
+        size: int,
+        mark: int,
+        suffix: str = "",
+    ) -> None:
+        body = join(parts, size)
+        record = Record(head(), mark, body)
+        with self._lock:
+            self._entries.pop(name, None)
+            self._entries[name] = record
+
+    def remove(self, name: str, /) -> None:
+        self._entries.pop(name, None)
+
+    def scan(self, prefix: str = "", /) -> Iterator[Item]:
+        start = prefix + "/" if prefix else ""
+        with self._lock:
+            entries = list(self._entries.items())
+        for name, (head, mark, body, _) in entries:
+            if name.startswith(start):
+                yield Item(name, len(head) + len(body), mark, head)
+
+    def word(self, scope: str, /) -> int:
+        return self._slot(scope)[0]
+
+    def bump(self, scope: str, /) -> int:
+        slot = self._slot(scope)
+        with self._lock:
+            slot[0] += 1
+            return slot[0]
+
+    def watch(self, scope: str, /) -> Sequence[int] | None:
+        return self._slot(scope)
+
+    def _slot(self, scope: str) -> array[int]:
+        try:
+            return self._words[scope]
+        except KeyError:
+            return self._words.setdefault(scope, array("q", [0]))

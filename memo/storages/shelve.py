@@ -1,0 +1,175 @@
+"""Entries in a shelf of the standard library: one dbm file that ``shelve.open(path)`` shows as (head, mark, body).
+
+Which dbm a Python has differs from machine to machine, and none reads another's files, so the flavour is fixed in
+``shelve.json`` beside it. No flavour allows a second writer: each operation opens the file, under a lock, and closes it.
+Values are pickles of a plain tuple, and nothing else is read back: a pickle that would import anything is damage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import DamagedError, PlaceError
+from ..model import Buffer, Item, Record
+from ._disk import make_folder
+from ._lock import FolderLock
+from ._parts import join
+
+FLAVOURS = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")  # the best first
+PAGE = 100  # entries of a listing read under one lock
+
+
+class Shelve:
+    """Entries of ``folder/shelf``, in the ``flavour`` of dbm given, or the best that this Python has.
+
+    ``timeout``: seconds to wait for others. A kill in the middle of a write may cost a file of dbm.dumb its last entries.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, flavour: str | None = None, timeout: float = 30.0) -> None:
+        if flavour is not None and flavour not in FLAVOURS:
+            raise ValueError(f"flavour is one of {', '.join(FLAVOURS)}, not {flavour!r}")
+        self.folder, self.flavour, self.timeout = os.fspath(folder), flavour, timeout
+        self._path = os.path.join(self.folder, "shelf")
+        self._label = os.path.join(self.folder, "shelve.json")
+        self._lock = FolderLock(os.path.join(self.folder, "shelf.lock"), timeout)
+
+    def __reduce__(self) -> tuple[Callable[..., Shelve], tuple[str, str | None, float]]:
+        return _shelve, (self.folder, self.flavour, self.timeout)
+
+    def __repr__(self) -> str:
+        return f"Shelve({self.folder!r})"
+
+    def read(self, name: str, /) -> Record | None:
+        with self._open(write=False) as shelf:
+            found = shelf.get(name.encode())
+        return None if found is None else _load(found)
+
+    def write(
+        self,
+        name: str,
+        parts: Iterable[Buffer],
+        head: Callable[[], bytes],
+        /,
+        *,
+        size: int,
+        mark: int,
+        suffix: str = "",
+    ) -> None:
+        body = join(parts, size)
+        value = pickle.dumps((head(), mark, body), 4)
+        with self._open(write=True) as shelf:
+            shelf[name.encode()] = value
+
+    def remove(self, name: str, /) -> None:
+        with self._open(write=False) as shelf:
+            there = name.encode() in shelf
+        if there:
+            with self._open(write=True) as shelf:
+                if name.encode() in shelf:
+                    del shelf[name.encode()]
+
+    def scan(self, prefix: str = "", /) -> Iterator[Item]:
+        start = f"{prefix}/".encode() if prefix else b""
+        with self._open(write=False) as shelf:
+            # a dbm object is no dictionary: not every flavour can be iterated
+            names = [name for name in shelf.keys() if name.startswith(start)]  # noqa: SIM118
+        for first in range(0, len(names), PAGE):
+            with self._open(write=False) as shelf:
+                page = [(name, shelf.get(name)) for name in names[first : first + PAGE]]
+            for name, found in page:
+                try:
+                    if found is not None:
+                        head, mark, body, _ = _load(found)
+                        yield Item(name.decode(), len(head) + len(body), mark, head)
+                except DamagedError:  # reading it says so
+                    pass
+
+    # -- the file
+
+    @contextmanager
+    def _open(self, write: bool) -> Iterator[MutableMapping[bytes, bytes]]:
+        """The file under the lock; an empty mapping where there is nothing to read."""
+        if not write and not os.path.exists(self._label):
+            yield {}
+            return
+        with self._lock:
+            flavour = self._flavour(write)
+            if flavour is None:
+                yield {}
+                return
+            shelf: Any = _module(flavour, self._label).open(self._path, "c" if write else "r", 0o600)
+            try:
+                yield shelf
+            finally:
+                shelf.close()
+
+    def _flavour(self, write: bool) -> str | None:
+        """What the label says; it is made by the first write."""
+        try:
+            with open(self._label, encoding="utf-8") as label:
+                named = json.load(label)["flavour"]
+        except FileNotFoundError:
+            if not write:
+                return None
+            named = self.flavour or _best()
+            make_folder(self.folder)
+            _module(named, self._label).open(self._path, "c", 0o600).close()  # before its label: then "r" finds a file
+            file = os.open(self._label + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(file, "w", encoding="utf-8") as label:
+                json.dump({"flavour": named}, label)
+            os.replace(self._label + ".new", self._label)
+            return named
+        except (ValueError, KeyError, TypeError) as error:
+            raise PlaceError(f"{self._label} does not say which dbm the shelf beside it is of ({error}): remove both")
+        if named not in FLAVOURS:
+            raise PlaceError(
+                f"{self._label} names {named!r}, expected one of {', '.join(FLAVOURS)}: use another location"
+            )
+        if self.flavour not in (None, named):
+            raise PlaceError(f"{self.folder} is a shelf of {named}, not of {self.flavour}: use another location")
+        return str(named)
+
+
+def _module(flavour: str, label: str) -> Any:
+    try:
+        return importlib.import_module(flavour)
+    except ImportError:
+        raise PlaceError(
+            f"this Python has no {flavour}, which {label} names: use a Python that has it, or another location"
+        )
+
+
+def _best() -> str:
+    for flavour in FLAVOURS:
+        try:
+            importlib.import_module(flavour)
+        except ImportError:
+            continue
+        return flavour
+    raise PlaceError("this Python has no dbm module at all")
+
+
+class _Plain(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} is no part of an entry")
+
+
+def _load(value: bytes) -> Record:
+    try:
+        head, mark, body = _Plain(io.BytesIO(value)).load()
+    except Exception as error:
+        raise DamagedError(f"an entry of a shelf is not as it was written: {error}")
+    if type(head) is not bytes or type(mark) is not int or type(body) is not bytes:
+        raise DamagedError("an entry of a shelf is not as it was written")
+    return Record(head, mark, body)
+
+
+def _shelve(folder: str, flavour: str | None, timeout: float) -> Shelve:
+    return Shelve(folder, flavour=flavour, timeout=timeout)

@@ -1,0 +1,106 @@
+"""The benchmark programme: that it measures what it says and notices what it must. No figure is asserted here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # benchmarks is part of the checkout, not of what is installed
+
+from benchmarks import budgets, report, small  # noqa: E402
+from benchmarks.budgets import Budget  # noqa: E402
+from benchmarks.functions import reach_5  # noqa: E402
+from benchmarks.peers import Wrong  # noqa: E402
+from benchmarks.rows import ROWS  # noqa: E402
+
+
+def run(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = dict(os.environ) | ({"PYTHONPATH": str(path)} if path else {})
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100)
+
+
+@pytest.mark.parametrize("budget", budgets.load(), ids=lambda budget: f"{budget.measure}-{budget.against}")
+def test_each_budget_has_its_row(budget):
+    assert {"memo", budget.against} <= set(ROWS[budget.row].peers)
+    assert 0 < budget.limit <= budget.limit_now
+
+
+def test_every_row_runs_and_memo_does_what_is_measured(tmp_path):
+    """Wrong results, computed hits and results that were not stored would be among the problems."""
+    file = tmp_path / "figures.json"
+    done = run("--quick", "--json", str(file), "--folder", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "MemoWarning" not in done.stderr
+    found = json.loads(file.read_text())
+    assert not [problem for problem in found["problems"] if "memo-persist[bench]" not in problem]
+    for budget in budgets.load():
+        assert found["seconds"][budget.measure]["memo"][0] > 0
+        assert budget.what in done.stdout
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_missing_peer_fails_the_check_with_the_install_line(tmp_path):
+    (tmp_path / "diskcache.py").write_text("raise ModuleNotFoundError('no diskcache', name='diskcache')")
+    done = run("--check", "--rounds", "1", "--only", "import", path=tmp_path)
+    assert done.returncode == 1
+    assert 'diskcache is not installed: pip install "memo-persist[bench]"' in done.stderr
+
+
+def test_a_hit_that_was_computed_is_noticed():
+    with pytest.raises(Wrong, match="computed again"):
+        small.check(reach_5, reach_5, range(3), stored=True)
+
+
+def test_a_result_of_another_call_is_noticed():
+    stored = reach_5(1, small.SCALE) | {"process": -1}
+    with pytest.raises(Wrong, match="instead of"):
+        small.check(reach_5, lambda n, scale: dict(stored), range(2, 3), stored=True)
+
+
+def test_verdicts():
+    budget = Budget("a row", "hit", "sqlite3", Fraction(1, 8), Fraction(1, 4))
+    said = {
+        seconds: budget.verdict(budget.ratio({"hit": {"memo": seconds, "sqlite3": 1.0}}))
+        for seconds in (0.125, 0.25, 0.5)
+    }
+    assert said == {0.125: "ok", 0.25: "ok today", 0.5: "OVER"}
+    assert budget.verdict(budget.ratio({"hit": {"memo": 1.0}})) == "NOT MEASURED"
+
+
+def test_ratios_and_seconds_read_well():
+    assert [report.ratio(Fraction(text)) for text in ("1/140", "1/8", "0.13", "2.5")] == [
+        "1/140",
+        "0.125x",
+        "0.13x",
+        "2.5x",
+    ]
+    assert [report.seconds(value) for value in (2.5, 0.0421, 3.46e-6, 2.58e-7)] == [
+        "2.5 s",
+        "42.1 ms",
+        "3.46 µs",
+        "258 ns",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "nothing"], "invalid choice: 'nothing'"),
+        (["--check", "--quick"], "too little for --check"),
+        (["--rounds", "0"], "at least 1"),
+        (["--folder", "no/such/folder"], "is not a folder"),
+        (["--json", "no/such/folder/figures.json"], "no/such/folder is not a folder"),
+    ],
+)
+def test_bad_options_say_what_is_wrong(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
