@@ -61,7 +61,18 @@ _HOMES = {
     "on_event": "events",
     "persist": "_persist",
 }
-_MODULES = ("codecs", "errors", "events", "flags", "policies", "protocols", "serializers", "settings", "storages", "testing")
+_MODULES = (
+    "codecs",
+    "errors",
+    "events",
+    "flags",
+    "policies",
+    "protocols",
+    "serializers",
+    "settings",
+    "storages",
+    "testing",
+)
 
 __all__ = sorted(_HOMES)
 

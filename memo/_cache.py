@@ -134,7 +134,9 @@ class Cache:
 
     cache = persist  # as joblib.Memory spells it: Pipeline(memory=Cache(...)) of scikit-learn calls it
 
-    def clear(self, function: str = "*", *, older_than: Any = None, larger_than: Any = None, dry_run: bool = False) -> Any:
+    def clear(
+        self, function: str = "*", *, older_than: Any = None, larger_than: Any = None, dry_run: bool = False
+    ) -> Any:
         """Remove entries: all, or those of the functions that match ``function``, older or larger than a limit.
 
         Args:
@@ -168,7 +170,7 @@ class Cache:
         Raises nothing but what a policy of the user raises (or anything, when strict).
         """
         try:
-            record = self._open().storage.read(call.key)
+            record = (self._opened or self._open()).storage.read(call.key)
         except Exception as error:
             return Miss(call, self.trouble("read", error))
         if record is None:
@@ -306,7 +308,9 @@ class Cache:
     def serializer_failed(self, error: Exception) -> bool:
         """Whether the failure of a store lies in the value: then the place is not to blame and must not be named."""
         pickle = sys.modules.get("pickle")
-        return pickle is not None and isinstance(error, (pickle.PicklingError, TypeError, AttributeError, RecursionError))
+        return pickle is not None and isinstance(
+            error, (pickle.PicklingError, TypeError, AttributeError, RecursionError)
+        )
 
 
 _OPTIONS = (

@@ -36,9 +36,7 @@ class Front:
         self.timed: dict[bytes, tuple[float, Callable[[Any], Any], Any, Head]] = {}
         self.size = 0
 
-    def put(
-        self, key: bytes, value: Any, head: Head, until: float, load: Callable[[Any], Any], body: object
-    ) -> None:
+    def put(self, key: bytes, value: Any, head: Head, until: float, load: Callable[[Any], Any], body: object) -> None:
         """``body`` is what ``load`` makes an equal value from; it is kept when it is bytes, and not too many."""
         kind, forever = type(value), until == float("inf")
         if kind in PLAIN:

@@ -168,7 +168,7 @@ class Handle:
         state = runner.valid() if key and not off else None
         if state is None:
             return None, Call(runner.name, "", runner.counted, values), None, values
-        return state, runner.make_call(state, runner.captures(state), key, values), runner.cache().ready(), values
+        return state, runner.make_call(state, state.all_captures(), key, values), runner.cache().ready(), values
 
     def _look(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hit | Miss:
         runner = self._runner
@@ -217,6 +217,10 @@ class Bound(partial):  # type: ignore[type-arg]
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__signature__":  # asked for before __wrapped__, which knows no object
+            from inspect import signature
+
+            return signature(partial(self.func, *self.args))
         attribute = getattr(self.func, name)
         own = _WITH_ARGUMENTS.get(name)
         if own is None:

@@ -46,7 +46,9 @@ class Opened:
         except Exception:
             return None  # the look-up has already said what is wrong
 
-    def words_of(self, scope: str, trouble: Callable[[str, Exception], object]) -> tuple[Sequence[int] | None, int, int] | None:
+    def words_of(
+        self, scope: str, trouble: Callable[[str, Exception], object]
+    ) -> tuple[Sequence[int] | None, int, int] | None:
         """(the watched word or None, what it is, the function's mark); None when they can't be read."""
         try:
             watch = self.words.watch(f"{scope}.edits")
@@ -87,7 +89,9 @@ class Opened:
                 reset()
                 self._named.clear()
             except Exception as failure:
-                events.warn_once(f"{self.folder}:reset", f"the ruined cache at {self.folder} could not be rebuilt: {failure}")
+                events.warn_once(
+                    f"{self.folder}:reset", f"the ruined cache at {self.folder} could not be rebuilt: {failure}"
+                )
 
 
 _flights: dict[str, tuple[Flights, LockFile]] = {}
@@ -125,5 +129,3 @@ def open_place(
     if not trust and (why := owner_ok(folder)):
         raise PlaceError(f"{folder} is not trusted: {why}. If you trust who can write there, pass trust_folder=True")
     return open_storage(marker.storage, folder), marker
-
-

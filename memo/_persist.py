@@ -77,8 +77,12 @@ else:  # overloads cost importing typing; the implementation is all that runs
         if function is None:
             settled = _settle(options)
             return lambda function: _decorate(function, settled)
-        if isinstance(function, (str, bytes)) or not (callable(function) or hasattr(function, "__func__") or isinstance(function, property)):
-            raise OptionError(f"@persist takes options by name, such as @persist(location={function!r}); got {function!r}")
+        if isinstance(function, (str, bytes)) or not (
+            callable(function) or hasattr(function, "__func__") or isinstance(function, property)
+        ):
+            raise OptionError(
+                f"@persist takes options by name, such as @persist(location={function!r}); got {function!r}"
+            )
         return _decorate(function, _settle(options))
 
 
@@ -243,7 +247,9 @@ def _can_be_persisted(function: Any) -> None:
         raise OptionError(f"{name} is persisted already: one @persist is enough")
     flags = function.__code__.co_flags
     if flags & (_COROUTINE | _ASYNC_GENERATOR):
-        raise OptionError(f"{name} is async: this memo persists plain functions only; persist the sync part that it awaits")
+        raise OptionError(
+            f"{name} is async: this memo persists plain functions only; persist the sync part that it awaits"
+        )
     if flags & _GENERATOR:
         raise OptionError(
             f"{name} is a generator function: what it returns can be consumed once only, so there is nothing to store;"
@@ -267,6 +273,8 @@ def _fits(function: FunctionType, options: Any) -> None:
     if both:
         raise OptionError(f"{sorted(both)[0]!r} is in ignore= and in key=: choose one")
     if callable(options.key) and options.ignore:
-        raise OptionError("key= as a function of the call and ignore= exclude each other: the function decides what counts")
+        raise OptionError(
+            "key= as a function of the call and ignore= exclude each other: the function decides what counts"
+        )
     if options.code == "off" and options.version is None:
         raise OptionError('code="off" needs version=: say which version this is, and change it when results change')

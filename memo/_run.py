@@ -94,32 +94,41 @@ class Runner:
 
     # ---------------------------------------------------------------------------------------------- the call
 
-    def run(self, key: bytes, values: tuple[Any, ...]) -> Any:
+    def run(self, key: bytes, values: tuple[Any, ...], state: State | None) -> Any:
         """The result: from the front, from the storage, or computed. Only the user's own exceptions pass.
 
-        ``key`` is the encoded arguments, empty when one of them has no key and the cache is to be bypassed.
+        ``key`` is the encoded arguments, empty when one of them has no key and the cache is to be bypassed. ``state``
+        is the one that the wrapper found to hold, with an empty hand; None where it may not ask the front.
         """
-        # after the first look at environment and project, an empty list of what is active says normal
-        if settings.ACTIVE or self.mode or not self.state.prefix:
-            mode = settings.current(self.name, self.mode, self.file)
-        else:
-            mode = settings.NORMAL
-        state = self.valid() if key and mode.name != "off" else None
+        mode, since = settings.NORMAL, 0.0
         if state is None:
-            if mode.name == "only-cached":
-                why = "the cache can't be used" if key else "an argument has no key"
-                raise NotCachedError(Miss(Call(self.name, "", self.counted, self._counted(values)), why))
-            return self.invoke(self.function, values)
-        captures = self.captures(state)
-        front_key = key if captures is state.captures else captures + key
-        since = mode.since if mode.name == "refresh" else 0.0
-        if state.table is not None and not since:
+            mode = settings.current(self.name, self.mode, self.file)
+            if mode.name == "refresh":
+                since = mode.since
+            if key and mode.name != "off":
+                state = self.valid()
+            if state is None:
+                if mode.name == "only-cached":
+                    why = "the cache can't be used" if key else "an argument has no key"
+                    raise NotCachedError(Miss(Call(self.name, "", self.counted, self._counted(values)), why))
+                if mode.name != "off":
+                    next(self.misses)
+                return self.invoke(self.function, values)
+            captures = state.all_captures()
+            front_key = key if state.mutable is None else captures + key
+            in_front = state.table is not None and not since
+        else:
+            captures, front_key = state.captures, key
+            in_front = bool(state.table.timed)  # type: ignore[union-attr]  # the wrapper has asked for the rest
+        if in_front:
             value = self._in_front(state, captures, front_key, key, values)
             if value is not _ABSENT:
                 return value
+        cache = self._cache or self.cache()
         call = self.make_call(state, captures, key, values)
-        cache = self.cache()
-        outcome = cache.lookup(call, state.mark, cache.clock(), self.policy(), since, state.table, front_key)
+        outcome = cache.lookup(
+            call, state.mark, cache.clock(), self._policy or self.policy(), since, state.table, front_key
+        )
         if isinstance(outcome, Hit):
             return self._hit(call, outcome)
         if mode.name == "only-cached":
@@ -199,7 +208,9 @@ class Runner:
         before: tuple[bytes, int] | None,
     ) -> bool:
         """Store, unless the result comes from what is no longer so, or somebody cleared or wrote this key meanwhile."""
-        if (state.check is not None and not state.check()) or self.captures(state) != captures:
+        if (state.check is not None and not state.check()) or (
+            state.mutable is not None and state.all_captures() != captures
+        ):
             events.warn_once(
                 f"{self.name}:rebound",
                 f"what {self.name} reads from outside changed while it ran, so its result was returned, not stored",
@@ -224,9 +235,7 @@ class Runner:
 
     # ------------------------------------------------------------------------------------------------- hits
 
-    def _in_front(
-        self, state: State, captures: bytes, front_key: bytes, key: bytes, values: tuple[Any, ...]
-    ) -> Any:
+    def _in_front(self, state: State, captures: bytes, front_key: bytes, key: bytes, values: tuple[Any, ...]) -> Any:
         """For the calls whose wrapper may not ask the front itself, and for what is good until a time only."""
         table = state.table
         assert table is not None
@@ -316,6 +325,7 @@ class Runner:
             return None
         state.word, state.edits, state.mark = words
         state.followed, state.check, state.captures = followed, followed.check, followed.captures
+        state.mutable = followed.mutable
         state.prefix = f"{self.scope}/{followed.version}/"
         if state.word is not None:
             from ._front import Front
@@ -332,11 +342,6 @@ class Runner:
 
         options = self.options
         return follow(self.function, code=options.code, packages=options.packages, version=options.version)
-
-    def captures(self, state: State) -> bytes:
-        """The fingerprint of the captured data, now; the very object ``state.captures`` when none can change in place."""
-        mutable = state.followed.mutable if state.followed is not None else None
-        return state.captures if mutable is None else state.captures + mutable()
 
     def encode_values(self, values: tuple[Any, ...]) -> bytes:
         """The canonical bytes of the counted values; empty when one can't be keyed and the cache is to be bypassed."""

@@ -25,8 +25,8 @@ class State:
     """Where the wrapper may not ask the front (captures that change in place, no watched word) ``seen`` is -1."""
 
     __slots__ = (
-        "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "kept", "mark", "prefix", "seen",
-        "shorten", "table", "watch", "word",
+        "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "kept", "mark", "mutable", "prefix",
+        "seen", "shorten", "table", "watch", "word",
     )  # fmt: skip
 
     # what the wrapper reads
@@ -46,6 +46,9 @@ class State:
     mark: int
     followed: Followed | None
     captures: bytes
+    mutable: (
+        Callable[[], bytes] | None
+    )  #: the fingerprint, now, of captures that can change in place; None: there are none
     prefix: str  #: ``scope/version/``
 
     def __init__(self, hits: count[int], encode: Callable[[tuple[Any, ...]], bytes]) -> None:
@@ -53,13 +56,14 @@ class State:
         self.front, self.kept, self.hits = {}, {}, hits
         self.encode, self.shorten = encode, shorten
         self.table, self.word, self.edits, self.mark = None, None, 0, 0
-        self.followed, self.captures, self.prefix = None, b"", ""
+        self.followed, self.captures, self.mutable, self.prefix = None, b"", None, ""
+
+    def all_captures(self) -> bytes:
+        return self.captures if self.mutable is None else self.captures + self.mutable()
 
     def holds(self) -> bool:
         """Whether nothing has changed since this view was made."""
-        return (
-            self.word is not None and self.word[0] == self.edits and (self.check is None or self.check())
-        )
+        return self.word is not None and self.word[0] == self.edits and (self.check is None or self.check())
 
 
 def shorten(encoded: bytes) -> bytes:

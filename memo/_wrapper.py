@@ -90,7 +90,8 @@ def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}{makers}):
             if {v} is not None:
                 {next}({s}.hits)
                 return {v}[0]({v}[1])
-        return {r}.run({k}, {values})
+            return {r}.run({k}, {values}, {s})
+        return {r}.run({k}, {values}, None)
     def bind({declaration}):
         return {values}
     def invoke({function}, {v}):
@@ -159,9 +160,7 @@ def generate(
     scope: dict[str, Any] = {"__name__": function.__module__}
     exec(_compiled(source, function.__name__), scope)
     ordered = [makers[name] for name in parameters.names if name in makers]
-    wrapper, bind, invoke, encode = scope[p["make"]](
-        runner, PLAIN, marshal.dumps, _NONE, next, type, len, *ordered
-    )
+    wrapper, bind, invoke, encode = scope[p["make"]](runner, PLAIN, marshal.dumps, _NONE, next, type, len, *ordered)
     wrapper.__code__ = wrapper.__code__.replace(co_name=function.__name__, co_qualname=function.__qualname__)
     for made_function in (wrapper, bind):
         made_function.__defaults__, made_function.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
@@ -169,7 +168,9 @@ def generate(
     return wrapper, bind, invoke, encode
 
 
-_NONE = Ellipsis  # what front.get() gives for an absent key; pickles as itself, unlike object(), and is never kept plain
+_NONE = (
+    Ellipsis  # what front.get() gives for an absent key; pickles as itself, unlike object(), and is never kept plain
+)
 _codes: dict[str, CodeType] = {}
 
 

@@ -174,7 +174,7 @@ def standard() -> dict[str, Any]:
         "date": datetime.date(2024, 2, 29),
         "datetime": datetime.datetime(2024, 2, 29, 1, 2, 3, 4),
         "datetime.fold": datetime.datetime(2024, 2, 29, 1, 2, 3, 4, fold=1),
-        "datetime.utc": datetime.datetime(2024, 2, 29, tzinfo=datetime.timezone.utc),
+        "datetime.utc": datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC),
         "datetime.zone": datetime.datetime(2024, 2, 29, tzinfo=BERLIN),
         "datetime.offset": datetime.datetime(2024, 2, 29, tzinfo=datetime.timezone(datetime.timedelta(hours=1))),
         "time": datetime.time(1, 2),

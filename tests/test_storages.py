@@ -20,6 +20,8 @@ class TestFiles(StorageSuite):
 
 
 class TestShelve(StorageSuite):
+    many = 250  # dbm.dumb, which every Python has, reads its whole index at each opening
+
     def make(self, tmp_path):
         return Shelve(tmp_path)
 

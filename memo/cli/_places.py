@@ -30,7 +30,7 @@ def located(arguments: Namespace) -> tuple[str, str]:
             raise OptionError(
                 "--location is empty; give a folder or a URL, or leave it out for the project's own place"
             )
-        return arguments.location, "given with --location"
+        return _place.absolute(arguments.location), "given with --location"
     location, source = _place.default_place(None)
     if location is None:
         raise PlaceError(f"there is no place to look at: {source}, or name one with --location")

@@ -8,11 +8,12 @@ blocks of a megabyte, so that no copy of the whole is made.
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from marshal import dumps
 
 from ._digest import digest, digest_parts
 from ._node import BARE, FIELDS, Node, leaf, node
-from ._objects import attributes, class_head
+from ._objects import class_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,13 +97,12 @@ def _has_plain_bytes(dtype: Any) -> bool:
     if dtype.subdtype is not None:
         return _has_plain_bytes(dtype.subdtype[0])
     if dtype.fields is None:
-        return dtype.char != "T"  # strings that live elsewhere
-    used = sum(field[0].itemsize for field in dtype.fields.values() if len(field) == 2)
-    ends = sorted((field[1], field[1] + field[0].itemsize) for field in dtype.fields.values() if len(field) == 2)
-    apart = all(end <= start for (_, end), (start, _) in zip(ends, ends[1:], strict=False))
-    titled = any(len(field) > 2 for field in dtype.fields.values())
-    plain = all(_has_plain_bytes(field[0]) and field[0].char not in "gG" for field in dtype.fields.values())
-    return bool(used == dtype.itemsize and apart and plain and not titled)
+        return bool(dtype.char != "T")  # strings that live elsewhere
+    fields = list(dtype.fields.values())
+    ends = sorted((field[1], field[1] + field[0].itemsize) for field in fields)
+    apart = all(end <= start for (_, end), (start, _) in pairwise(ends))  # a field with a title is there twice
+    full = sum(field[0].itemsize for field in fields) == dtype.itemsize
+    return apart and full and all(_has_plain_bytes(field[0]) and field[0].char not in "gG" for field in fields)
 
 
 def _by_items(value: Any) -> Described:

@@ -23,7 +23,9 @@ def handler(cls: type, name: str) -> Handler | None:
     if cls is arrow.Table or cls is arrow.RecordBatch:
         return _table
     if cls is arrow.ChunkedArray or issubclass(cls, arrow.Array):
-        return lambda value: node("arrow", (values(value),), content="chunked" if cls is arrow.ChunkedArray else "array")
+        return lambda value: node(
+            "arrow", (values(value),), content="chunked" if cls is arrow.ChunkedArray else "array"
+        )
     if issubclass(cls, arrow.Scalar):
         return lambda value: node("arrow", (values(arrow.array([value.as_py()], value.type)),), content="scalar")
     if issubclass(cls, arrow.DataType):
@@ -56,7 +58,11 @@ def values(array: Any) -> Node:
     """An array (or one in chunks) as a node of its own."""
     arrow = sys.modules["pyarrow"]
     if isinstance(array, arrow.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks == 1 else arrow.concat_arrays(array.chunks or [arrow.array([], array.type)])
+        array = (
+            array.chunk(0)
+            if array.num_chunks == 1
+            else arrow.concat_arrays(array.chunks or [arrow.array([], array.type)])
+        )
     kind, types = array.type, arrow.types
     if isinstance(kind, arrow.BaseExtensionType):
         return node("arrow", (values(array.storage),), content=_name(kind))

@@ -10,12 +10,14 @@ import sys
 from types import FunctionType
 from typing import Any
 
+from ._project import label_of
+
 _LEFT_OUT = frozenset(
     """__doc__ __module__ __qualname__ __weakref__ __dict__ _abc_impl __abstractmethods__ __firstlineno__
     __static_attributes__ __annotations__ __annotate__ __annotate_func__ __annotations_cache__ __parameters__
     __dataclass_fields__ __dataclass_params__ __attrs_attrs__ __attrs_props__ __attrs_own_setattr__ __match_args__
     _is_protocol _is_runtime_protocol __protocol_attrs__ __non_callable_proto_members__ __callable_proto_members_only__
-    __classcell__ __required_keys__ __optional_keys__ __readonly_keys__ __mutable_keys__ __closed__ __extra_items__
+    __classcell__ __slotnames__ __required_keys__ __optional_keys__ __readonly_keys__ __mutable_keys__ __closed__ __extra_items__
     __type_params__ __getstate__ __setstate__ __orig_bases__ __signature__ __replace__""".split()
 )
 _OF_ENUM = frozenset(
@@ -85,7 +87,7 @@ def _is_generated(cls: type, name: str, function: FunctionType) -> bool:
     if path.startswith("<attrs generated"):
         return True
     module = str(function.__globals__.get("__name__"))
-    return module.partition(".")[0] in ("typing", "collections", "dataclasses", "enum", "functools", "pydantic", "attr", "abc") and (
+    return module.partition(".")[0] in ("typing", "collections", "dataclasses", "enum", "functools", "reprlib", "pydantic", "attr", "abc") and (
         name.startswith("_")
     )
 
@@ -108,8 +110,9 @@ def describe(annotation: Any, depth: int = 0) -> str:
         return "None"
     if isinstance(annotation, type) and not hasattr(annotation, "__origin__"):
         module = annotation.__module__
-        short = module in ("builtins", "__main__", "__mp_main__")
-        return annotation.__qualname__ if short else f"{module}.{annotation.__qualname__}"
+        space = sys.modules.get(module)
+        label = label_of(vars(space)) if space is not None else module
+        return annotation.__qualname__ if module == "builtins" else f"{label}.{annotation.__qualname__}"
     origin = getattr(annotation, "__origin__", None)
     arguments = getattr(annotation, "__args__", None)
     kind = type(annotation).__name__

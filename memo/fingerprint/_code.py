@@ -212,6 +212,7 @@ def _usable(walk: Walk) -> list[Mutable]:
 # code inside values
 
 _known: dict[int, _Known] = {}
+_passing: dict[int, _Known] = {}  #: lambdas and closures, which may hold large things: few of them
 
 
 class _Known:
@@ -247,7 +248,7 @@ def code_of(obj: Any) -> bytes:
     if type(obj).__module__ == "functools" and type(obj).__name__ == "partial":
         parts = _fingerprint((obj.args, obj.keywords), "partial") + code_of(obj.func)
         return blake3(b"partial" + parts).digest(20)  # type: ignore[no-any-return]
-    known = _known.get(id(obj))
+    known = _known.get(id(obj)) or _passing.get(id(obj))
     if known is None or known.object is not obj or not known.is_valid():
         known = _look_at(obj)
     if not known.mutable:
@@ -286,9 +287,11 @@ def _look_at(obj: Any) -> _Known:
         release()
     known = _Known(obj, walk)
     if isinstance(obj, (FunctionType, type, ModuleType)):
-        if len(_known) > 2_000:  # lambdas made in a loop
-            _known.clear()
-        _known[id(obj)] = known
+        passing = "<" in getattr(obj, "__qualname__", "")
+        kept, limit = (_passing, 64) if passing else (_known, 4_096)
+        while len(kept) >= limit:
+            kept.pop(next(iter(kept)), None)
+        kept[id(obj)] = known
     return known
 
 

@@ -118,9 +118,7 @@ def _refined(members: list[_Frame]) -> list[bytes]:
     while True:
         refined = []
         for member, label in zip(members, labels, strict=True):
-            parts = [
-                b"\x03" + labels[number[id(part)]] if type(part) is _Frame else part for part in member.parts
-            ]
+            parts = [b"\x03" + labels[number[id(part)]] if type(part) is _Frame else part for part in member.parts]
             refined.append(digest(label + combine(member.node.kind, member.node.head, parts)))
         found = len(set(refined))
         if found == classes:

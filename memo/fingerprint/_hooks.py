@@ -39,7 +39,9 @@ def hasher(cls: type) -> Callable[[Function], Function]:
     if not isinstance(cls, type):
         raise OptionError(f"hasher takes a class, such as @memo.hasher(Session); this is {cls!r}")
     if cls in _values.PLAIN or cls in (object, list, tuple, dict, set, frozenset):
-        raise OptionError(f"memo.hasher can't be given {cls.__name__}: use @persist(key={{parameter: function}}) instead")
+        raise OptionError(
+            f"memo.hasher can't be given {cls.__name__}: use @persist(key={{parameter: function}}) instead"
+        )
 
     def register(function: Function) -> Function:
         HASHERS[cls] = function

@@ -39,7 +39,7 @@ class File(NamedTuple):
 class Imported(NamedTuple):
     digest: bytes
     names: list[str]  #: modules followed
-    packages: set[str]  #: installed modules imported on the way
+    packages: set[str]  #: files of installed modules imported on the way
     missing: list[str]  #: what could not be found
     expected: list[tuple[str, str, Source, str | None]]  #: module, name, its file, the literal if it is one
 
@@ -73,22 +73,24 @@ def _spec(name: str) -> Any:
 _parsed: dict[str, tuple[Source, list[Statement]]] = {}
 
 
-def _file(name: str, home: str) -> File | None | bool:
-    """The module's statements; False when it is not the project's, None when it has no source."""
+def _file(name: str, home: str) -> File | str | None:
+    """The module's statements; the path of one that is not the project's; None when it has no source."""
     spec = _spec(name)
     if spec is None:
         return None
     folders = spec.submodule_search_locations
     origin = spec.origin
-    if origin is None and folders:  # a package without __init__
-        return any(is_project_file(os.path.realpath(os.path.join(f, "_")), home) for f in folders) and File(
-            name, name, None, []
-        )
     if origin in (None, "built-in", "frozen"):
-        return False
+        if not folders or origin is not None:
+            return ""
+        for folder in folders:  # a package without __init__
+            path = os.path.realpath(os.path.join(folder, "_"))
+            if is_project_file(path, home):
+                return File(name, name, None, [])
+        return path
     path = os.path.realpath(origin)
     if not is_project_file(path, home):
-        return False
+        return path
     source = source_of(path, again=True) if path.endswith(".py") else None
     if source is None:
         return None
@@ -156,11 +158,10 @@ def imported(namespace: dict[str, Any], level: int, module: str, used: frozenset
         todo.append((target, _EFFECT))
         todo.extend((target, chain) for chain in chains if not (chain and chain[-1] == STORED))
 
-    want(_absolute(package, level, module), used)
-    for level_name, chains in [(module, used)]:  # "from package import module", never read: its effect counts
-        for chain in chains:
-            if len(chain) == 2 and chain[1] == STORED:
-                todo.append((_absolute(package, level, level_name), (chain[0], STORED)))
+    start = _absolute(package, level, module)
+    want(start, used)
+    # "from package import module", never read: that it is imported counts
+    todo += [(start, chain) for chain in used if len(chain) == 2 and chain[1] == STORED]
     while todo:
         target, chain = todo.pop()
         if not target or is_memo(target) or (target, chain) in seen:
@@ -170,14 +171,13 @@ def imported(namespace: dict[str, Any], level: int, module: str, used: frozenset
         if above:
             todo.append((above, _EFFECT))  # importing a.b runs a/__init__.py
         file = _file(target, home)
-        if file is False:
-            found.packages.add(target)
+        if isinstance(file, str):
+            found.packages.add(file)
             continue
-        if file is None or file is True:
+        if file is None:
             found.missing.append(f"import of {target}")
             parts.add((target, b"missing"))
             continue
-        assert isinstance(file, File)
         names.add(target)
         if chain and chain[0] and file.package == target and not _binds(file, chain[0]):
             inner = f"{target}.{chain[0]}"

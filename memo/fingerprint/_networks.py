@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ._node import FIELDS, Node, node
+from ._node import FIELDS, node
 from ._objects import attributes
 
 TYPE_CHECKING = False
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ._node import Described, Handler
 
 _COMPUTED = frozenset(
-    """graph nodes edges degree adj succ pred in_edges out_edges in_degree out_degree _adj _node _succ _pred
-    __networkx_cache__ __weakref__""".split()
+    {"graph", "_node", "_adj", "_succ", "_pred", "nodes", "edges", "degree", "adj", "succ", "pred"}
+    | {"in_edges", "out_edges", "in_degree", "out_degree", "__networkx_cache__", "__weakref__"}
 )
 
 

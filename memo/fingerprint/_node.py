@@ -66,7 +66,7 @@ def step(kind: int, names: Sequence[Any], index: int) -> str:
     if kind == KEYED:
         return f"[{_shown(names[index])}]"
     if kind == FIELDS:
-        return f".{names[index]}"
+        return f".{names[index]}" if names[index] else ""
     if kind == PAIRS:
         return f"[{_shown(names[index % len(names)])}]"
     if kind == SET:

@@ -13,7 +13,7 @@ import sys
 from marshal import dumps
 
 from ._hooks import HASHERS
-from ._node import BARE, FIELDS, KEYED, Node, Refusal, leaf, node
+from ._node import BARE, FIELDS, Node, Refusal, node
 from ._values import LEAVES
 
 TYPE_CHECKING = False
@@ -134,7 +134,7 @@ def _derived(cls: type, base: type, known: Handler, extra: Callable[[Any], Mappi
         seen = known(value)
         added = dict(extra(value))
         added.update((name, getattr(value, name)) for name in slots if hasattr(value, name))
-        content = seen if type(seen) is Node else Node(b"=" + seen, ())
+        content = Node(b"=" + seen, ()) if isinstance(seen, bytes) else seen
         return Node(head, (content, attributes(added)), BARE)
 
     return handler
@@ -179,9 +179,8 @@ def _object(cls: type) -> Handler:
             return b"=" + dumps(("global", _home(value, reduced), reduced), 2) + head
         function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         children: list[Any] = []
-        if getattr(function, "__name__", "") == "__newobj__":  # of copyreg, or as pickle knows them: by name
-            arguments = arguments[1:]
-        elif function is copyreg.__newobj_ex__:  # type: ignore[attr-defined]
+        name = getattr(function, "__name__", "")  # pickle knows these two by name as well
+        if name in ("__newobj__", "__newobj_ex__") and arguments[0] is cls:
             arguments = arguments[1:]
         elif function is not cls:
             children.append(function)

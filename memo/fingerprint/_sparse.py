@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def handler(cls: type, name: str) -> Handler | None:
-    sparse = sys.modules.get("scipy.sparse")
+    sparse: Any = sys.modules.get("scipy.sparse")
     if sparse is None or not issubclass(cls, (sparse.sparray, sparse.spmatrix)):
         return None
     if cls.__module__.partition(".")[0] != "scipy" or not hasattr(sparse, cls.__qualname__):
@@ -31,7 +31,10 @@ def handler(cls: type, name: str) -> Handler | None:
     return describe
 
 
-_STORED = frozenset("_shape maxprint data indices indptr coords offsets rows dtype _dict has_canonical_format".split())
+_STORED = frozenset(
+    {"_shape", "maxprint", "data", "indices", "indptr", "coords", "offsets", "rows", "dtype", "_dict"}
+    | {"has_canonical_format"}
+)
 
 
 def extra(value: Any) -> dict[str, Any]:

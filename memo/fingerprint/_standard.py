@@ -134,7 +134,16 @@ def _zoned(name: str, content: tuple[Any, ...], zone: Any) -> Described:
 
 
 def _datetime(value: Any) -> Described:
-    content = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, value.fold)
+    content = (
+        value.year,
+        value.month,
+        value.day,
+        value.hour,
+        value.minute,
+        value.second,
+        value.microsecond,
+        value.fold,
+    )
     return _zoned("datetime", content, value.tzinfo)
 
 
@@ -193,7 +202,9 @@ def _parts(name: str, *fields: str) -> Handler:
 
 def _exception(value: Any) -> Described:
     kept = [name for name in ("filename", "filename2", "path") if hasattr(value, name) and name not in vars(value)]
-    return node("exception", (value.args, attributes({name: getattr(value, name) for name in kept})), FIELDS, ("args", ""))
+    return node(
+        "exception", (value.args, attributes({name: getattr(value, name) for name in kept})), FIELDS, ("args", "")
+    )
 
 
 def _path(value: Any) -> Described:

@@ -159,7 +159,9 @@ def _flat_dict(value: dict[Any, Any], depth: int) -> bytes | None:
     if keys is not None:
         values = _flat_items(list(map(value.__getitem__, keys)), b"[", depth)
         return None if values is None else fold(b"d" + dumps(keys, 2) + values)
-    if not PLAIN.issuperset(map(type, value)) or (len(value) > WIDE and not PLAIN.issuperset(map(type, value.values()))):
+    if not PLAIN.issuperset(map(type, value)) or (
+        len(value) > WIDE and not PLAIN.issuperset(map(type, value.values()))
+    ):
         return None
     pairs = []
     for key, item in value.items():
@@ -208,9 +210,7 @@ def _dict_rows(items: list[Any] | tuple[Any, ...], depth: int) -> bytes | None:
     return _columns(items, sorted(names), depth, everywhere=False) if len(names) <= WIDE else None
 
 
-def _columns(
-    items: list[Any] | tuple[Any, ...], names: list[str], depth: int, everywhere: bool = True
-) -> bytes | None:
+def _columns(items: list[Any] | tuple[Any, ...], names: list[str], depth: int, everywhere: bool = True) -> bytes | None:
     """One column for each name; before it, where not every row has all names, which ones have this one."""
     parts = [b"{", dumps((len(items), names), 2)]
     for name in names:

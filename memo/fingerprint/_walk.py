@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from ._check import EMPTY, Watch
 from ._class import class_items
 from ._modules import Expected, imported
-from ._project import home_of, is_memo, is_project, label_of, package_of
+from ._project import distribution_of_file, home_of, is_memo, is_project, label_of, package_of
 from ._source import piece
 from ._tree import STORED, Chain, Piece
 
@@ -57,6 +57,9 @@ _IMMUTABLE = frozenset(
 )
 _C_FUNCTIONS = (BuiltinFunctionType, MethodWrapperType)
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType)
+_OF_MODULE = frozenset(
+    {"__name__", "__file__", "__spec__", "__doc__", "__package__", "__loader__", "__path__", "__cached__", "__debug__"}
+)  # say how and from where the program was started
 _EVALUATE = frozenset({"eval", "exec", "compile"})
 _OWN_NAMES = frozenset({"eval", "exec", "globals", "vars", "__import__"})
 _BY_TYPE = frozenset({"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket", "weakref", "_weakref"})
@@ -320,6 +323,8 @@ class Walk:
                 return
             key, shown, shared = (id(cell), ""), f"{name} in {function.__qualname__}", False
         else:
+            if name in _OF_MODULE:
+                return
             if name in namespace:
                 value = namespace[name]
             else:
@@ -411,8 +416,10 @@ class Walk:
     def _import(self, function: FunctionType, level: int, module: str, used: frozenset[Chain]) -> None:
         """A module imported while the function runs: by its file, so that it does not matter whether it is loaded."""
         found = imported(function.__globals__, level, module, used, self.home)
-        for name in sorted(found.packages):
-            self.package(name)
+        for path in sorted(found.packages):
+            installed = distribution_of_file(path)
+            if installed is not None:
+                self.packages[installed.name] = installed.version
         for name in found.names:
             self.follows["code"][name] = None
         self.follows["not followed"].update(dict.fromkeys(found.missing))
@@ -435,6 +442,7 @@ class Walk:
             for cls, value in sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__)):
                 token = self._edge(value, f"{number}.{cls.__qualname__}", cls.__qualname__, False)
                 self.tokens.append(f"{self._edge(cls, '', '', False)} {token}")
+            return
         for name, cell in sorted(cells.items()):
             try:
                 value = cell.cell_contents

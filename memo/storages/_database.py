@@ -194,9 +194,9 @@ class Database:
 
     # -- writing
 
-    def change(self, sql: str, values: Callable[[Connection], Sequence[Any]]) -> Any:
+    def change(self, sql: str, values: Sequence[Any]) -> Any:
         """One statement as a transaction of its own, in the queue: its first row (of RETURNING), or how many rows."""
-        return self.transact(lambda connection: _outcome(connection.execute(sql, values(connection))))
+        return self.transact(lambda connection: _outcome(connection.execute(sql, values)))
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """``work(connection)`` in the queue; once more where the database was replaced under the open connection."""

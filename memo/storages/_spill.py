@@ -1,17 +1,26 @@
 """Small entries in one storage, big ones in another: each where it is fastest and takes least room.
 
-A name lives in one of the two; where a crash left it in both, the small one is what counts. A write commits first and
-removes the other copy then, so a kill between the two loses nothing: after a write to ``big`` the older entry is still
-served from ``small`` (that write never returned), after a write to ``small`` the new one hides the older in ``big``.
+A name lives in one of the two; where it is in both, the small one counts. Both writes commit first and remove the other
+copy then, so a kill in between loses nothing: after a write to ``big`` the older entry is still served from ``small``
+(that write never returned), after a write to ``small`` the new one hides the older in ``big``.
+
+Two writes of one name at once, one to each, must not remove each other: the big one removes only the small entry that it
+found when it began, and gives way to another. That check and a small write exclude each other among the threads of a
+process; between processes the few microseconds of the check are left, and cost an entry at worst.
 """
 
 from __future__ import annotations
 
+import os
+import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from .. import _abilities
 from ..model import Buffer, Item, Record
 from ..protocols import Locks, Storage
+
+_all: weakref.WeakSet[Spill] = weakref.WeakSet()
 
 
 class Spill:
@@ -20,6 +29,8 @@ class Spill:
     def __init__(self, small: Storage, big: Storage, above: int = 65536) -> None:
         self.small, self.big, self.above = small, big, above
         self._read = small.read
+        self.after_fork()
+        _all.add(self)
         # a storage that can tell at once that it has nothing of that name spares each miss the second look
         self._may_have: Callable[[str], bool] = getattr(big, "may_have", _maybe)
         self._heads = [_abilities.heads(storage) for storage in (small, big)]
@@ -37,12 +48,15 @@ class Spill:
     def __repr__(self) -> str:
         return f"Spill({self.small!r}, {self.big!r}, above={self.above})"
 
+    def after_fork(self) -> None:
+        self._turns = [threading.RLock() for _ in range(64)]
+
     def read(self, name: str, /) -> Record | None:
         record = self._read(name)
         if record is None and self._may_have(name):
-            record = self.big.read(name)
-            if record is None:  # a write may have moved it from big to small between the two looks
-                record = self._read(name)
+            for read in (self.big.read, self._read, self.big.read):  # a write may move it between two looks
+                if (record := read(name)) is not None:
+                    break
         return record
 
     def write(
@@ -57,12 +71,17 @@ class Spill:
         suffix: str = "",
     ) -> None:
         if size > self.above:
+            before = self._heads[0].head(name)
             self.big.write(name, parts, head, size=size, mark=mark, suffix=suffix)
-            self.small.remove(name)
+            with self._turns[hash(name) & 63]:
+                now = self._heads[0].head(name)
+                if now is not None:
+                    (self.small if now == before else self.big).remove(name)
         else:
-            self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
-            if self._may_have(name):
-                self.big.remove(name)
+            with self._turns[hash(name) & 63]:
+                self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
+                if self._may_have(name):
+                    self.big.remove(name)
 
     def remove(self, name: str, /) -> None:
         if self._may_have(name):
@@ -81,7 +100,7 @@ class Spill:
         small, big = self._heads
         found = small.head(name)
         if found is None and self._may_have(name):
-            found = big.head(name) or small.head(name)
+            found = big.head(name) or small.head(name) or big.head(name)
         return found
 
     def read_many(self, names: Sequence[str], /) -> Mapping[str, Record]:
@@ -138,3 +157,12 @@ class Spill:
 
 def _maybe(name: str, /) -> bool:
     return True
+
+
+def _after_fork() -> None:
+    for spill in list(_all):
+        spill.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

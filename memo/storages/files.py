@@ -210,7 +210,10 @@ class Files:
 
     def _find(self, path: str) -> EntryFile | None:
         """The entry's file, open. Where a crash left it in both forms, the one written last."""
-        found = [entry for suffix in ONE_FILE if (entry := _opened(path + suffix)) is not None]
+        for _ in range(2):  # a write may give it the other form between the two looks
+            found = [entry for suffix in ONE_FILE if (entry := _opened(path + suffix)) is not None]
+            if found:
+                break
         if len(found) == 2:
             found.sort(key=EntryFile.written)
             found.pop(0).close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from .._abilities import ScannedRanks
 from ..model import Buffer, Item, Record
 from ._parts import join
 
@@ -14,9 +16,12 @@ class Memory:
     """Entries in this process. Bodies are kept as bytes, so nobody can change what is stored."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Record] = {}  # in the order of writing
+        self._entries: dict[str, Record] = {}
         self._words: dict[str, array[int]] = {}
         self._lock = threading.Lock()
+        self._written: dict[str, float] = {}
+        ranks = ScannedRanks(self, self._listed)
+        self.rank, self.lowest, self.ranked, self.totals = ranks.rank, ranks.lowest, ranks.ranked, ranks.totals
 
     def __reduce__(self) -> tuple[type[Memory], tuple[()]]:
         return Memory, ()
@@ -38,11 +43,13 @@ class Memory:
         body = join(parts, size)
         record = Record(head(), mark, body)
         with self._lock:
-            self._entries.pop(name, None)
             self._entries[name] = record
+            self._written[name] = time.time()
 
     def remove(self, name: str, /) -> None:
-        self._entries.pop(name, None)
+        with self._lock:
+            self._entries.pop(name, None)
+            self._written.pop(name, None)
 
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
         start = prefix + "/" if prefix else ""
@@ -51,6 +58,9 @@ class Memory:
         for name, (head, mark, body, _) in entries:
             if name.startswith(start):
                 yield Item(name, len(head) + len(body), mark, head)
+
+    def _listed(self, prefix: str) -> Iterator[tuple[float, Item]]:
+        return ((self._written.get(item.name, 0.0), item) for item in self.scan(prefix))
 
     def word(self, scope: str, /) -> int:
         return self._slot(scope)[0]

@@ -65,9 +65,12 @@ class Boom(Exception):
 
 
 class StorageSuite:
-    """Give ``make`` in a subclass. ``kept``: whether another process, or a pickled copy, sees the same entries."""
+    """Give ``make`` in a subclass. ``kept``: whether another process, or a pickled copy, sees the same entries.
+    ``many``: how many entries it is to hold at least; more than one page of a listing is best.
+    """
 
     kept = True
+    many = 1500
 
     def make(self, tmp_path: Path) -> Storage:
         raise NotImplementedError("a subclass returns a new, empty storage in tmp_path")
@@ -237,7 +240,16 @@ class StorageSuite:
         storage = self.make(tmp_path)
         for name in NAMES:
             put(storage, name, b"12345", head=b"678")
-        for prefix in ("", "a", "a/b", "a/b/c", "a.b", "cube-0123456789", "cube-0123456789/0123456789abcdef0123", "nobody"):
+        for prefix in (
+            "",
+            "a",
+            "a/b",
+            "a/b/c",
+            "a.b",
+            "cube-0123456789",
+            "cube-0123456789/0123456789abcdef0123",
+            "nobody",
+        ):
             expected = {name for name in NAMES if not prefix or name.startswith(prefix + "/")}
             found = stored(storage, prefix)
             assert set(found) == expected, prefix
@@ -251,14 +263,14 @@ class StorageSuite:
         seen = []
         for number, item in enumerate(storage.scan()):
             put(storage, f"g/v/{number:040x}", b"new")
-            storage.remove(f"g/v/{number - 5:040x}")
+            storage.remove(f"g/v/{number // 2:040x}")
             seen.append(item.name)
             assert number < 5000, "a scan does not end while entries are written"
         assert set(steady) <= set(seen)
 
     def test_many_entries(self, tmp_path: Path) -> None:
         storage = self.make(tmp_path)
-        names = [f"f/v{number % 3}/{number * 7919:040x}" for number in range(1500)]
+        names = [f"f/v{number % 3}/{number * 7919:040x}" for number in range(self.many)]
         for name in names:
             put(storage, name, name.encode())
         assert set(stored(storage)) == set(names)
