@@ -36,15 +36,10 @@ class Setting(NamedTuple):
     environment: dict[str, str]
 
 
-def environment(compiled: Path) -> dict[str, str]:
-    """Without the user's own MEMO_* settings, which are not what is measured.
-
-    Compiled modules are kept in ``compiled``: a checkout on which PYTHONDONTWRITEBYTECODE or a read-only disk lets
-    none be stored would else compile memo in each process, while installed peers are compiled already.
-    """
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MEMO_")}
-    own.pop("PYTHONDONTWRITEBYTECODE", None)
-    return own | {"PYTHONPYCACHEPREFIX": str(compiled)}
+def environment() -> dict[str, str]:
+    """Without the user's own MEMO_* settings, and with modules compiled once: installed peers are compiled already."""
+    unwanted = ("MEMO_", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
 
 
 def step(row: str, peer: str, folder: Path, number: int, setting: Setting) -> dict[str, float]:
@@ -135,9 +130,8 @@ def main() -> int:
     rows = [row for row in ROWS if not options.only or row in options.only]
     asked = [budget for budget in budgets.load() if budget.row in rows]
     disk = options.folder and options.folder.resolve()  # the children work elsewhere
-    with tempfile.TemporaryDirectory(prefix="memo-benchmarks-", dir=disk) as compiled:
-        setting = Setting(options.quick, disk, environment(Path(compiled)))
-        rounds, problems = run(rows, 1 if options.quick else options.rounds, setting)
+    setting = Setting(options.quick, disk, environment())
+    rounds, problems = run(rows, 1 if options.quick else options.rounds, setting)
     figures = {figure: {peer: min(seconds) for peer, seconds in line.items()} for figure, line in rounds.items()}
 
     print(", ".join(f"{name} {version}" for name, version in versions().items()), "", sep="\n")

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _entry, events, settings
 from ._opened import Opened, open_place
-from ._place import default_folder
+from ._place import default_folder, is_url
 from .errors import DamagedError, OptionError, UnstorableError
 from .model import Call, Fresh, Head, Hit, Miss, Record, Stale
 from .protocols import Codec, Policy, Serializer, Storage
@@ -353,8 +353,8 @@ def resolve(cache: Cache, start: str) -> Cache:
 
 
 def _location(location: Any, storage: Any) -> Any:
-    if isinstance(location, str) and "://" in location:
-        raise OptionError(f"location={location!r}: this memo knows folders only, expected a path")
+    if isinstance(location, str) and is_url(location):
+        raise OptionError(f"location={location!r} is a URL; this memo knows folders only")
     if location is not None and location is not DEFAULT and not isinstance(location, (str, os.PathLike)):
         raise OptionError(f"location must be a folder (text or path) or None, not {type(location).__name__}")
     if isinstance(location, (str, os.PathLike)) and not os.fspath(location):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from . import _abilities, events
+from . import _abilities, _upkeep, events
 from ._flight import Flights, LockFile
-from ._place import Marker, is_network, make_place, owner_ok, read_marker
+from ._place import Marker, is_url, make_place, owner_ok, read_marker
 from .errors import PlaceError
 from .model import Call
 from .protocols import Locks, Storage
@@ -71,8 +71,7 @@ class Opened:
         self.words.bump(f"{scope}.edits")
 
     def clear(self, scope: str) -> None:
-        self.words.bump(scope)
-        self.touch(scope)
+        _upkeep.forget(self.storage, scope)
 
     def purge(self, scope: str, mark: int, limit: int) -> bool:
         """Remove some dead entries; whether there may be more."""
@@ -115,12 +114,14 @@ def open_place(
     """
     from .storages import open_storage
 
+    if is_url(os.fspath(location)):
+        raise PlaceError(f"{os.fspath(location)!r} is a URL; this memo knows folders only")
     folder = os.path.abspath(os.fspath(location))
     marker = read_marker(folder)
     if marker is None:
         if not create:
             raise PlaceError(f"there is no cache at {folder}")
-        marker = make_place(folder, kind or ("files" if is_network(os.path.dirname(folder)) else "sqlite"))
+        marker = make_place(folder, kind)
     if kind is not None and kind != marker.storage:
         raise PlaceError(
             f"the cache at {folder} was made with storage={marker.storage!r}, not {kind!r}: leave the option out, name"

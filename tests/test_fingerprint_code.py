@@ -389,7 +389,9 @@ def test_distributions_named_otherwise_than_their_module() -> None:
     assert is_project(__name__)
 
 
-def test_a_distribution_installed_from_a_folder_is_project_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_distribution_installed_from_a_folder_is_project_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = tmp_path / "lib" / "site-packages"
     for name, url in (
         ("fromfolder", '{"url": "file:///src", "dir_info": {}}'),
@@ -477,7 +479,16 @@ def test_values_and_code_that_refer_to_each_other(module: Any) -> None:
 
 def test_code_of_values(module: Any) -> None:
     m = module(sample=SOURCE, other=OTHER)
-    things = [m.f, m.helper, m.Model, functools.partial(m.helper, 1), functools.partial(m.helper, 2), m.other, len, dict]
+    things = [
+        m.f,
+        m.helper,
+        m.Model,
+        functools.partial(m.helper, 1),
+        functools.partial(m.helper, 2),
+        m.other,
+        len,
+        dict,
+    ]
     assert len({code_of(thing) for thing in things}) == len(things)
     assert all(len(code_of(thing)) == 20 for thing in things)
     before = {name: code_of(getattr(m, name)) for name in ("f", "Model", "helper")}

@@ -476,7 +476,7 @@ SAME = [
     ("logger's name", MAIN, "getLogger(__name__)", 'getLogger("proj")'),
 ]  # fmt: skip
 
-RUNNER = '''
+RUNNER = """
 import importlib, json, sys
 from memo.fingerprint._code import follow
 
@@ -498,7 +498,7 @@ for label, folder, module, name in folders:
         for known in [k for k in sys.modules if k.partition(".")[0] == module.partition(".")[0]]:
             del sys.modules[known]
 json.dump(found, sys.stdout)
-'''
+"""
 
 
 def write(folder: Path, edit: tuple[str, str, str] | None = None) -> Path:
@@ -512,7 +512,9 @@ def write(folder: Path, edit: tuple[str, str, str] | None = None) -> Path:
     return folder
 
 
-def run(jobs: list[tuple[str, str, str, str]], *flags: str, python: str = sys.executable, **environ: str) -> dict[str, list[str]]:
+def run(
+    jobs: list[tuple[str, str, str, str]], *flags: str, python: str = sys.executable, **environ: str
+) -> dict[str, list[str]]:
     done = subprocess.run(
         [python, *flags, "-B", "-c", RUNNER],
         input=json.dumps(jobs),
@@ -571,10 +573,10 @@ def test_another_version_of_python_is_the_same(versions: dict[str, list[str]], t
 
 
 def other_pythons() -> list[str]:
-    """Interpreters of other versions that can import memo and its dependencies ($MEMO_OTHER_PYTHONS, or on the path)."""
+    """Interpreters of other versions that can import memo and its dependencies ($OTHER_PYTHONS, or on the path)."""
     import shutil
 
-    named = os.environ.get("MEMO_OTHER_PYTHONS", "").split(os.pathsep)
+    named = os.environ.get("OTHER_PYTHONS", "").split(os.pathsep)
     candidates = [*named, *(shutil.which(f"python3.{minor}") for minor in range(11, 15))]
     found = []
     for python in filter(None, candidates):

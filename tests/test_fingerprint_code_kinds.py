@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_fingerprint_code_edits import other_pythons, run
 
-ZOO = '''
+ZOO = """
 import abc, collections, contextlib, dataclasses, datetime, decimal, enum, functools, logging, pathlib, re, typing, weakref
 from dataclasses import KW_ONLY, dataclass, field
 
@@ -230,21 +230,21 @@ def names():
         single, Dispatch, Special, Missing, Failure, asynchronous, fib, matching, CALL, Holder, defaults, RX, DEC, DAY,
         PLACE, CONST, INSTANCE, NAMED, WEAK, METHOD, HANDLES, Text.x, Flags.A, __name__, __file__, inside.name,
     ]
-'''
-INSIDE = '''
+"""
+INSIDE = """
 from zoopkg.inner import table
 TABLE = table(51)
 
 def name(x):
     return TABLE, x + 52
-'''
-INNER = '''
+"""
+INNER = """
 def table(n):
     return {"n": n + 53}
 
 def other():
     return 1
-'''
+"""
 SCRIPT = """
 if __name__ == "__main__":
     import json

@@ -667,12 +667,19 @@ def test_methods_of_ones_own() -> None:
         def __dask_tokenize__(self) -> Any:
             return ("dask", self.value)
 
+    class WithoutDask:
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        def __dask_tokenize__(self) -> Any:
+            raise ImportError("dask")
+
     class Circular:
         def __memo_fingerprint__(self) -> Any:
             return self
 
     same(Mine(1), Mine(1))
-    differ(Mine(1), Mine(2), [1], Dask(1), Dask(2), ("dask", 1))
+    differ(Mine(1), Mine(2), [1], Dask(1), Dask(2), ("dask", 1), WithoutDask(1), WithoutDask(2))
     with pytest.raises(UnkeyableError, match="the object itself"):
         fingerprint(Circular())
 

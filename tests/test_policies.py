@@ -147,7 +147,16 @@ def test_any_of_counts_only_those_that_would_have_stored_it():
     assert head_of(any_of(Positive(), Positive()), outcome=-1).stamp is None
 
 
-@pytest.mark.parametrize("other", [all_of(Ttl(9), Version("1")), any_of(Version("1"), Ttl(9)), Version("1"), Forever()])
+@pytest.mark.parametrize(
+    "other",
+    [
+        all_of(Ttl(9), Version("1")),
+        all_of(Version("1"), Ttl(9), Ttl(9)),
+        any_of(Version("1"), Ttl(9)),
+        Version("1"),
+        Forever(),
+    ],
+)
 def test_stamps_of_another_shape_are_stale(other):
     assert isinstance(ask(all_of(Version("1"), Ttl(9)), head_of(other)), Stale)
 

@@ -280,8 +280,6 @@ def test_a_buffer_beyond_the_end_is_refused():
     data = b"".join(Pickle().dump(np.arange(50_000)))
     with pytest.raises(DamagedError, match="cut off"):
         Pickle().load(memoryview(data)[:-1])
-    with pytest.raises(DamagedError, match="cut off"):
-        Pickle().load(memoryview(data)[:50])
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -354,10 +352,12 @@ class Point:
     def __init__(self, x): self.x = x
 def work(x):
     return b"".join(serializer("pickle").dump([Point(x), bytes(size)]))
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1:]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        data = pool.apply(work, (5,))
-    got = serializer("pickle").load(memoryview(data))
+        sys.stdout.buffer.write(pool.apply(work, (5,)))
+elif __name__ == "__main__":
+    del sys.modules["__mp_main__"]  # which is there only once multiprocessing was imported
+    got = serializer("pickle").load(memoryview(sys.stdin.buffer.read()))
     print(type(got[0]) is Point, got[0].x)
 """
 
@@ -366,7 +366,8 @@ if __name__ == "__main__":
 def test_what_a_spawned_worker_stored_is_the_script_s_own(tmp_path, size):
     script = tmp_path / "script.py"
     script.write_text(f"size = {size}\n{SPAWNING}")
-    shown = subprocess.run([sys.executable, script], capture_output=True, check=True).stdout
+    data = subprocess.run([sys.executable, script, "dump"], capture_output=True, check=True).stdout
+    shown = subprocess.run([sys.executable, script], input=data, capture_output=True, check=True).stdout
     assert shown.decode().split() == ["True", "5"]
 
 
@@ -410,9 +411,10 @@ def test_large_polars_frames_are_not_copied_into_the_stream():
         lambda: frame(9000).with_columns(e=pl.lit("a").cast(pl.Enum(["a", "b"]))),
         lambda: frame(9000).with_columns(s2=pl.struct("i", "s")),
         lambda: frame(9000).with_columns(n=pl.lit(None), m=pl.lit("1.25").cast(pl.Decimal(10, 2))),
+        lambda: pl.DataFrame({"h": pl.Series([2**100] * 9000, dtype=pl.Int128)}),
         lambda: frame(9000).with_columns(a=pl.concat_list("i", "i").cast(pl.Array(pl.Int64, 2))),
     ],
-    ids=["slice", "chunks", "categorical", "enum", "struct", "null and decimal", "array"],
+    ids=["slice", "chunks", "categorical", "enum", "struct", "null and decimal", "int128", "array"],
 )
 def test_polars_columns_of_other_kinds_come_back_equal(make):
     value = make()
@@ -421,6 +423,11 @@ def test_polars_columns_of_other_kinds_come_back_equal(make):
     assert back.equals(value)
     assert back.schema == value.schema
     assert len(data) < 3 * value.estimated_size(), "a slice does not bring the whole"
+
+
+def test_polars_objects_are_refused():
+    with pytest.raises(Exception, match="Object"):
+        Pickle().dump(pl.DataFrame({"o": pl.Series([object()] * 9000, dtype=pl.Object)}))
 
 
 # ---------------------------------------------------------------------------------------------------------- json

@@ -29,7 +29,7 @@ def handler(cls: type, name: str) -> Handler | None:
     numpy = sys.modules["numpy"]
     if cls is numpy.ndarray or cls is numpy.memmap:
         return array
-    if cls is numpy.ma.MaskedArray:
+    if cls.__qualname__ == "MaskedArray" and cls.__module__.startswith("numpy.ma"):
         return _masked
     if issubclass(cls, numpy.ndarray) and cls.__module__.partition(".")[0] == "numpy":
         head = class_head(cls)  # matrix, recarray, chararray
@@ -38,17 +38,7 @@ def handler(cls: type, name: str) -> Handler | None:
         return _scalar
     if issubclass(cls, numpy.dtype):
         return lambda value: leaf("numpy.dtype", _dtype(value), _nulls(value))
-    if cls is numpy.random.RandomState:
-        return lambda value: node("RandomState", (value.get_state(legacy=False),))
-    if cls is numpy.random.Generator:
-        return lambda value: node("numpy.Generator", (value.bit_generator,))
-    if issubclass(cls, numpy.random.BitGenerator):
-        return lambda value: node(
-            "BitGenerator", (value.state, getattr(value, "seed_seq", None)), FIELDS, ("state", "seed_seq")
-        )
-    if cls is numpy.random.SeedSequence:
-        return lambda value: node("SeedSequence", (value.state,))
-    return None
+    return _RANDOM.get(cls.__qualname__) if cls.__module__.startswith("numpy.random") else None
 
 
 def array(value: Any) -> Described:
@@ -158,3 +148,15 @@ def _scalar(value: Any) -> Described:
     if dtype.hasobject or dtype.char in "gG" or not _has_plain_bytes(dtype):
         return node("numpy.scalar", (sys.modules["numpy"].asarray(value),))
     return leaf("numpy.scalar", _dtype(dtype), value.tobytes())
+
+
+def _bit_generator(value: Any) -> Described:
+    return node("BitGenerator", (value.state, getattr(value, "seed_seq", None)), FIELDS, ("state", "seed_seq"))
+
+
+_RANDOM: dict[str, Handler] = {
+    "RandomState": lambda value: node("RandomState", (value.get_state(legacy=False),)),
+    "Generator": lambda value: node("numpy.Generator", (value.bit_generator,)),
+    "SeedSequence": lambda value: node("SeedSequence", (value.state,)),
+    **dict.fromkeys(("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"), _bit_generator),
+}

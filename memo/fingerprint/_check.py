@@ -2,8 +2,8 @@
 
 One boolean expression per module, run with that module's own dictionary as globals, so that each name costs one
 specialised load and one comparison of identities (4 ns) whatever the size of the module. Constants sit in closure
-cells. What can't be a name in an expression (cells, ``__code__``, class attributes, names that were missing) is
-compared in the first of these functions; it calls the others.
+cells. What is not a name (cells, ``__code__``, class attributes, names that were missing) is compared in the first of
+these functions, which calls the others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from types import CellType, CodeType, FunctionType
 from typing import Any
 
 from ._class import counts
-
 
 _MANY = 200  #: terms: compiling more takes milliseconds, which a process that asks once need not pay
 
@@ -90,17 +89,22 @@ class Watch:
         return check
 
     def _compiled(self) -> Callable[[], bool] | None:
-        checks: list[Callable[[], bool]] = []
+        terms: list[str] = []
+        values: list[Any] = []
+        calls: list[Callable[[], bool]] = []
+        home: dict[str, Any] | None = None
         for namespace, names, missing in self.dicts.values():
             plain = {n: v for n, v in names.items() if n.isidentifier() and not iskeyword(n)}
             odd = [(n, v) for n, v in names.items() if n not in plain]
-            if plain:
-                checks.append(_generate([f"{name} is {{}}" for name in plain], list(plain.values()), namespace))
+            own = [f"{name} is {{}}" for name in plain]
+            if own and home is None:
+                home = namespace
+                terms += own
+                values += plain.values()
+            elif own:
+                calls.append(_generate(own, list(plain.values()), namespace))
             if missing or odd:
-                absent = tuple(sorted(missing))
-                checks.append(_absent(namespace, absent, odd))
-        terms: list[str] = []
-        values: list[Any] = []
+                calls.append(_absent(namespace, tuple(sorted(missing)), odd))
         for function, code, defaults, keywords in self.functions.values():
             terms.append("{}.__code__ is {}")
             values += (function, code)
@@ -117,15 +121,11 @@ class Watch:
             else:
                 terms.append("{}.cell_contents is {}")
                 values += (cell, value)
-        for item in self.classes.values():
-            terms.append("{}()")
-            values.append(item)
-        if terms:
-            checks.append(_generate(terms, values, dict(_BARE)))
-        checks += self.more
-        if len(checks) < 2:
-            return checks[0] if checks else None
-        return _generate(["{}()"] * len(checks), checks, dict(_BARE))
+        calls += self.classes.values()
+        calls += self.more
+        terms += ["{}()"] * len(calls)
+        values += calls
+        return _generate(terms, values, _BARE if home is None else home) if terms else None
 
 
 _BARE = {"__builtins__": {"NameError": NameError, "ValueError": ValueError}}

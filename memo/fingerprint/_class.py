@@ -13,18 +13,80 @@ from typing import Any
 from ._project import label_of
 
 _LEFT_OUT = frozenset(
-    """__doc__ __module__ __qualname__ __weakref__ __dict__ _abc_impl __abstractmethods__ __firstlineno__
-    __static_attributes__ __annotations__ __annotate__ __annotate_func__ __annotations_cache__ __parameters__
-    __dataclass_fields__ __dataclass_params__ __attrs_attrs__ __attrs_props__ __attrs_own_setattr__ __match_args__
-    _is_protocol _is_runtime_protocol __protocol_attrs__ __non_callable_proto_members__ __callable_proto_members_only__
-    __classcell__ __slotnames__ __required_keys__ __optional_keys__ __readonly_keys__ __mutable_keys__ __closed__ __extra_items__
-    __type_params__ __getstate__ __setstate__ __orig_bases__ __signature__ __replace__""".split()
+    [
+        "__doc__",
+        "__module__",
+        "__qualname__",
+        "__weakref__",
+        "__dict__",
+        "_abc_impl",
+        "__abstractmethods__",
+        "__firstlineno__",
+        "__static_attributes__",
+        "__annotations__",
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations_cache__",
+        "__parameters__",
+        "__dataclass_fields__",
+        "__dataclass_params__",
+        "__attrs_attrs__",
+        "__attrs_props__",
+        "__attrs_own_setattr__",
+        "__match_args__",
+        "_is_protocol",
+        "_is_runtime_protocol",
+        "__protocol_attrs__",
+        "__non_callable_proto_members__",
+        "__callable_proto_members_only__",
+        "__classcell__",
+        "__slotnames__",
+        "__required_keys__",
+        "__optional_keys__",
+        "__readonly_keys__",
+        "__mutable_keys__",
+        "__closed__",
+        "__extra_items__",
+        "__type_params__",
+        "__getstate__",
+        "__setstate__",
+        "__orig_bases__",
+        "__signature__",
+        "__replace__",
+    ]
 )
 _OF_ENUM = frozenset(
-    """_member_map_ _member_names_ _value2member_map_ _unhashable_values_ _unhashable_values_map_ _hashable_values_ _new_member_ _use_args_
-    _member_type_ _value_repr_ _generate_next_value_ __new__ _flag_mask_ _boundary_ _all_bits_ _singles_mask_
-    _inverted_ _sort_order_ __reduce_ex__ __or__ __and__ __xor__ __ror__ __rand__ __rxor__ __invert__ __format__
-    __repr__ __str__""".split()
+    [
+        "_member_map_",
+        "_member_names_",
+        "_value2member_map_",
+        "_unhashable_values_",
+        "_unhashable_values_map_",
+        "_hashable_values_",
+        "_new_member_",
+        "_use_args_",
+        "_member_type_",
+        "_value_repr_",
+        "_generate_next_value_",
+        "__new__",
+        "_flag_mask_",
+        "_boundary_",
+        "_all_bits_",
+        "_singles_mask_",
+        "_inverted_",
+        "_sort_order_",
+        "__reduce_ex__",
+        "__or__",
+        "__and__",
+        "__xor__",
+        "__ror__",
+        "__rand__",
+        "__rxor__",
+        "__invert__",
+        "__format__",
+        "__repr__",
+        "__str__",
+    ]
 )
 _GENERATED = frozenset({"<string>", "<__array_function__ internals>"})
 
@@ -83,13 +145,23 @@ def _is_generated(cls: type, name: str, function: FunctionType) -> bool:
     path = function.__code__.co_filename
     if path == "<string>":
         made_for = function.__globals__.get("__name__", "")
-        return (name.startswith("__") and "__dataclass_fields__" in cls.__dict__) or str(made_for).startswith("namedtuple_")
+        return (name.startswith("__") and "__dataclass_fields__" in cls.__dict__) or str(made_for).startswith(
+            "namedtuple_"
+        )
     if path.startswith("<attrs generated"):
         return True
     module = str(function.__globals__.get("__name__"))
-    return module.partition(".")[0] in ("typing", "collections", "dataclasses", "enum", "functools", "reprlib", "pydantic", "attr", "abc") and (
-        name.startswith("_")
-    )
+    return module.partition(".")[0] in (
+        "typing",
+        "collections",
+        "dataclasses",
+        "enum",
+        "functools",
+        "reprlib",
+        "pydantic",
+        "attr",
+        "abc",
+    ) and (name.startswith("_"))
 
 
 def _annotations(cls: type) -> dict[str, Any]:
@@ -180,11 +252,11 @@ def _fields(cls: type) -> dict[str, Any]:
             for key, value in field.metadata.items():
                 out[f"{name} metadata {key}"] = value
         params = own["__dataclass_params__"]
-        out["params"] = tuple(bool(getattr(params, k)) for k in ("init", "repr", "eq", "order", "unsafe_hash", "frozen"))
-    for field in own.get("__attrs_attrs__", ()):
-        out[field.name] = tuple(
-            bool(getattr(field, key)) for key in ("repr", "eq", "order", "init", "kw_only")
+        out["params"] = tuple(
+            bool(getattr(params, k)) for k in ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
         )
+    for field in own.get("__attrs_attrs__", ()):
+        out[field.name] = tuple(bool(getattr(field, key)) for key in ("repr", "eq", "order", "init", "kw_only"))
         for key in ("validator", "converter", "default", "on_setattr"):
             value = getattr(field, key)
             if key == "default" and type(value).__name__ == "Factory":

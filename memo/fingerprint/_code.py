@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 from _thread import RLock, _local
 from collections.abc import Callable
-from types import FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._walk import Mutable, Walk
+    from ._captured import Mutable
+    from ._walk import Walk
 
 _REPR = 200  #: characters of a captured constant kept for a person to read
 
@@ -57,7 +58,8 @@ def follow(
     said = "" if version is None else f"{type(version).__name__}:{version}"
     if code == "off":
         return Followed(_hex("off", said), b"", None, None, {}, dict, {})
-    from ._walk import Walk, unwrapped
+    from ._captured import unwrapped
+    from ._walk import Walk
 
     if code == "own":
         return _own(unwrapped(function), said)
@@ -86,9 +88,9 @@ def follow(
 
 
 def _own(function: Any, said: str) -> Followed:
+    from ._captured import is_immutable
     from ._check import Watch
     from ._source import piece
-    from ._walk import is_immutable
 
     if type(function) is not FunctionType:
         return follow(function, code="follow", version=said or None)
@@ -278,15 +280,16 @@ def code_of(obj: Any) -> bytes:
 
 
 def _look_at(obj: Any) -> _Known:
-    from ._walk import Walk
-
     from ._source import release
+    from ._walk import Walk
 
     with _walking:
         walk = Walk(obj)
         release()
     known = _Known(obj, walk)
-    if isinstance(obj, (FunctionType, type, ModuleType)):
+    if isinstance(obj, (FunctionType, type, ModuleType)) or (
+        type(obj) is BuiltinFunctionType and isinstance(obj.__self__, (ModuleType, type(None)))
+    ):
         passing = "<" in getattr(obj, "__qualname__", "")
         kept, limit = (_passing, 64) if passing else (_known, 4_096)
         while len(kept) >= limit:

@@ -19,6 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._node import Described
+
+FEW = 12  #: children that are worth a try without a frame
 ROUNDS = 64  #: of refinement; cycles that need more are labelled by first visit
 
 
@@ -54,7 +57,7 @@ def encodings(values: tuple[Any, ...], names: tuple[str, ...], known: list[bytes
                 parts.append(part)
                 continue
             if type(child) is Node:
-                described: bytes | Node = child
+                described: Described = child
             else:
                 key = id(child)
                 if key in done:
@@ -65,24 +68,14 @@ def encodings(values: tuple[Any, ...], names: tuple[str, ...], known: list[bytes
                     frame.tied = True
                     frame.low = min(frame.low, open_[key].index)
                     continue
-                try:
-                    described = plans[type(child)](child)
-                except UnkeyableError as error:  # from a fingerprint inside, of code or by a method of the user
-                    reason = f"it leads to {error.path}, a {error.kind}: {error.reason}"
-                    raise UnkeyableError(_where(path), kind_of(child), reason) from error
-                except Refusal as refusal:
-                    raise UnkeyableError(_where(path), kind_of(child), str(refusal)) from refusal.__cause__
-                except (MemoryError, RecursionError):
-                    raise
-                except Exception as error:
-                    reason = f"taking its state raised {type(error).__name__}: {error}"
-                    raise UnkeyableError(_where(path), kind_of(child), reason) from error
-                if type(described) is bytes:
-                    done[key] = described, child
-                    parts.append(described)
+                described = _taken_apart(child, plans, path)
+                part = described if isinstance(described, bytes) else _at_once(described)
+                if part is not None:
+                    done[key] = part, child
+                    parts.append(part)
                     continue
             visited += 1
-            entered = _Frame(described, child, visited)  # type: ignore[arg-type]
+            entered = _Frame(described, child, visited)
             path.append(entered)
             pending.append(entered)
             if type(child) is not Node:
@@ -108,6 +101,34 @@ def encodings(values: tuple[Any, ...], names: tuple[str, ...], known: list[bytes
             if open_.pop(member.key, None) is not None:
                 done[member.key] = encoding, member.value
         parent.parts.append(found[0])
+
+
+def _taken_apart(value: Any, plans: Plans, path: list[_Frame]) -> Described:
+    try:
+        return plans[type(value)](value)
+    except UnkeyableError as error:  # from a fingerprint inside, of code or by a method of the user
+        reason = f"it leads to {error.path}, a {error.kind}: {error.reason}"
+        raise UnkeyableError(_where(path), kind_of(value), reason) from error
+    except Refusal as refusal:
+        raise UnkeyableError(_where(path), kind_of(value), str(refusal)) from refusal.__cause__
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:
+        reason = f"taking its state raised {type(error).__name__}: {error}"
+        raise UnkeyableError(_where(path), kind_of(value), reason) from error
+
+
+def _at_once(node: Node) -> bytes | None:
+    """The encoding of a node with few children, all of them plain: most objects are no more, and need no frame."""
+    if len(node.children) > FEW:
+        return None
+    parts = []
+    for child in node.children:
+        part = _at_once(child) if type(child) is Node else flat(child, 1)
+        if part is None:
+            return None
+        parts.append(part)
+    return fold(combine(node.kind, node.head, parts))
 
 
 def _refined(members: list[_Frame]) -> list[bytes]:

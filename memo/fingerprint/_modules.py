@@ -262,7 +262,9 @@ class Expected:
 
 def _is_as_written(value: Any, name: str, source: Source, literal: str | None, namespace: dict[str, Any]) -> bool:
     if literal is not None:
-        return type(value) in (type(None), bool, int, float, complex, str, bytes, type(...)) and constant(value) == literal
+        return (
+            type(value) in (type(None), bool, int, float, complex, str, bytes, type(...)) and constant(value) == literal
+        )
     while type(value) is FunctionType and value.__code__.co_filename.startswith("<memo "):
         value = value.__wrapped__  # type: ignore[attr-defined]
     if type(value) is FunctionType and value.__code__.co_name in (name, "<lambda>"):

@@ -12,8 +12,10 @@ import copyreg
 import sys
 from marshal import dumps
 
+from ._code import code_of
 from ._hooks import HASHERS
 from ._node import BARE, FIELDS, Node, Refusal, node
+from ._project import is_project, label_of
 from ._values import LEAVES
 
 TYPE_CHECKING = False
@@ -54,13 +56,9 @@ def kind_of(value: object) -> str:
 
 def class_head(cls: type) -> bytes:
     """What stands for the class of an instance: its name, and for classes of the project the version of their code."""
-    from ._project import is_project, label_of
-
     module = cls.__module__
     code = b""
     if is_project(module):
-        from ._code import code_of
-
         code = code_of(cls)
         space = sys.modules.get(module)
         module = label_of(vars(space)) if space is not None else module
@@ -71,13 +69,30 @@ def handler_of(cls: type) -> Handler:
     for base in cls.__mro__:
         if base in HASHERS:
             return _taught(cls, HASHERS[base], "hasher")
-    for method in ("__memo_fingerprint__", "__dask_tokenize__"):
-        if hasattr(cls, method):
-            return _taught(cls, getattr(cls, method), method)
-    if "enum" in sys.modules and isinstance(cls, sys.modules["enum"].EnumMeta):
-        return _member(cls)
+    if hasattr(cls, "__memo_fingerprint__"):
+        return _taught(cls, cls.__memo_fingerprint__, "__memo_fingerprint__")
+    if hasattr(cls, "__dask_tokenize__"):
+        return _dask(cls)
+    return _known(cls)
+
+
+def _dask(cls: type) -> Handler:
+    taught = _taught(cls, cls.__dask_tokenize__, "__dask_tokenize__")  # type: ignore[attr-defined]
+
+    def handler(value: Any) -> Described:
+        try:
+            return taught(value)
+        except ImportError:  # libraries have the method for those who have dask
+            return _known(cls)(value)
+
+    return handler
+
+
+def _known(cls: type) -> Handler:
     from . import _standard
 
+    if "enum" in sys.modules and isinstance(cls, sys.modules["enum"].EnumMeta):
+        return _member(cls)
     if issubclass(cls, type):
         return _standard.class_value
     for base in cls.__mro__:

@@ -11,6 +11,7 @@ from ._node import FIELDS, node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ._node import Described, Handler
@@ -67,7 +68,7 @@ def _diagonals(value: Any) -> dict[str, Any]:
     return {"data": value.data[order], "offsets": _wide(value.offsets[order])}
 
 
-_PARTS = {
+_PARTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "csr": _compressed,
     "csc": _compressed,
     "bsr": _compressed,

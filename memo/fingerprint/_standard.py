@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from marshal import dumps
 
+from ._code import code_of
 from ._digest import digest
 from ._node import BARE, FIELDS, ITEMS, KEYED, PAIRS, SET, Node, Refusal, leaf, node
 from ._objects import attributes, class_head, refuse
@@ -166,8 +167,6 @@ def _zone_info(value: Any) -> Described:
 
 
 def _code(value: Any) -> Described:
-    from ._code import code_of
-
     return leaf("code", code_of(value))
 
 

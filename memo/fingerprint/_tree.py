@@ -61,11 +61,7 @@ def _layout(kind: type) -> tuple[str, tuple[str, ...], bool]:
 
 def _statements(body: list[Any]) -> list[Any]:
     """A body without what does nothing: docstrings, bare constants, ``pass``."""
-    return [
-        s
-        for s in body
-        if not (type(s) is _ast.Pass or (type(s) is _ast.Expr and type(s.value) is _ast.Constant))
-    ]
+    return [s for s in body if not (type(s) is _ast.Pass or (type(s) is _ast.Expr and type(s.value) is _ast.Constant))]
 
 
 def live_statements(body: list[Any]) -> list[Any]:
@@ -111,7 +107,7 @@ def constant(value: Any) -> str:
         return "frozenset(" + ",".join(sorted(constant(v) for v in value)) + ")"
     if type(value) is tuple:
         return "(" + ",".join(constant(v) for v in value) + ",)"
-    return f"{type(value).__name__}:{ascii(value)}"
+    return f"{type(value).__name__}:{value!a}"
 
 
 def piece_of(root: Any, own: frozenset[str] = frozenset(), body_only: bool = True) -> Piece:

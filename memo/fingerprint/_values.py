@@ -201,7 +201,9 @@ def _dict_rows(items: list[Any] | tuple[Any, ...], depth: int) -> bytes | None:
     if set(map(type, chain.from_iterable(items))) != {str}:
         return None
     names = set(items[0])
-    if len(names) <= WIDE and set(map(len, items)) == {len(names)}:
+    if len(names) > WIDE:
+        return None
+    if set(map(len, items)) == {len(names)}:
         try:
             return _columns(items, sorted(names), depth)
         except KeyError:  # as many keys, but others

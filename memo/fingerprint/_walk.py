@@ -24,8 +24,9 @@ from types import (
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Any, NamedTuple
+from typing import Any
 
+from ._captured import ATOMS, Mutable, carries_code, is_functools, is_immutable, is_member, parts_of, unwrapped
 from ._check import EMPTY, Watch
 from ._class import class_items
 from ._modules import Expected, imported
@@ -33,28 +34,6 @@ from ._project import distribution_of_file, home_of, is_memo, is_project, label_
 from ._source import piece
 from ._tree import STORED, Chain, Piece
 
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range})
-_IMMUTABLE = frozenset(
-    {
-        ("datetime", "datetime"),
-        ("datetime", "date"),
-        ("datetime", "time"),
-        ("datetime", "timedelta"),
-        ("datetime", "timezone"),
-        ("decimal", "Decimal"),
-        ("fractions", "Fraction"),
-        ("uuid", "UUID"),
-        ("re", "Pattern"),
-        ("pathlib", "PurePath"),
-        ("pathlib", "PurePosixPath"),
-        ("pathlib", "PureWindowsPath"),
-        ("pathlib", "PosixPath"),
-        ("pathlib", "WindowsPath"),
-        ("zoneinfo", "ZoneInfo"),
-        ("ipaddress", "IPv4Address"),
-        ("ipaddress", "IPv6Address"),
-    }
-)
 _C_FUNCTIONS = (BuiltinFunctionType, MethodWrapperType)
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType)
 _OF_MODULE = frozenset(
@@ -62,48 +41,9 @@ _OF_MODULE = frozenset(
 )  # say how and from where the program was started
 _EVALUATE = frozenset({"eval", "exec", "compile"})
 _OWN_NAMES = frozenset({"eval", "exec", "globals", "vars", "__import__"})
-_BY_TYPE = frozenset({"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket", "weakref", "_weakref"})
-
-
-class Mutable(NamedTuple):
-    """A captured value that may change in place."""
-
-    label: str  #: as it stands in the digest
-    value: Any
-    shared: bool  #: a module's name; else a cell, a default, an attribute of the node of that number
-    shown: str  #: for reports
-
-
-def is_immutable(value: Any, depth: int = 0) -> bool:
-    kind = type(value)
-    if kind in _ATOMS:
-        return True
-    if kind is tuple or kind is frozenset:
-        return depth < 20 and all(is_immutable(v, depth + 1) for v in value)
-    module = kind.__module__
-    if module == "numpy":
-        base = kind.__base__
-        return kind.__name__ != "ndarray" and base is not None and any(c.__name__ == "generic" for c in kind.__mro__)
-    return (module.partition(".")[0], kind.__name__) in _IMMUTABLE
-
-
-def carries_code(value: Any) -> bool:
-    """Whether an installed wrapper's cell is worth following: library state is the library's, code may be ours."""
-    return isinstance(value, (FunctionType, type, MethodType, property, staticmethod, classmethod)) or (
-        type(value).__name__ in ("partial", "_lru_cache_wrapper") and type(value).__module__ == "functools"
-    )
-
-
-def unwrapped(function: Any) -> Any:
-    """A function persisted by memo counts as what it wraps; so does memo's descriptor of it in a class."""
-    if type(function).__module__ == "memo._handle" and type(function).__name__ == "Method":
-        return function.__wrapped__
-    while type(function) is FunctionType and function.__code__.co_filename.startswith("<memo "):
-        inner = function.__dict__.get("__wrapped__")
-        if inner is None:
-            break
-        function = inner
-    return function
+_BY_TYPE = frozenset(
+    {"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket", "weakref", "_weakref"}
+)
 
 
 class Walk:
@@ -171,7 +111,7 @@ class Walk:
     def _edge(self, value: Any, label: str, shown: str, shared: bool) -> str:
         """What stands for a value in the digest of the node that reads it."""
         kind = type(value)
-        if kind in _ATOMS or is_immutable(value):
+        if kind in ATOMS or is_immutable(value):
             self.data.append((label, value))
             self.follows["data"][shown] = None
             return "data"
@@ -208,11 +148,11 @@ class Walk:
             return f"{name} {self._edge(owner, label + ' self', shown, shared)}"
         if kind in _DESCRIPTORS:
             return self._installed(value.__objclass__.__module__, value.__qualname__)
-        if kind in (MethodType, property, staticmethod, classmethod) or self._functools(value):
+        if kind in (MethodType, property, staticmethod, classmethod) or is_functools(value):
             return self._node(value)
         if (kind is tuple or kind is frozenset) and value:
             return self._node(value)
-        if self._is_member(value):
+        if is_member(value):
             return f"{self._edge(kind, label + ' class', shown, shared)} {value._name_}"
         if kind is object or kind.__module__ in _BY_TYPE:
             return self._by_type(value, shown)
@@ -230,22 +170,6 @@ class Walk:
         if module is not None:
             return self.is_project(vars(module))
         return self.is_project(cls.__module__)
-
-    @staticmethod
-    def _functools(value: Any) -> bool:
-        kind = type(value)
-        return kind.__module__ == "functools" and kind.__name__ in (
-            "partial",
-            "partialmethod",
-            "cached_property",
-            "_lru_cache_wrapper",
-            "singledispatchmethod",
-        )
-
-    @staticmethod
-    def _is_member(value: Any) -> bool:
-        enum = sys.modules.get("enum")
-        return enum is not None and isinstance(value, enum.Enum) and value._name_ is not None
 
     # what a node holds
 
@@ -266,7 +190,7 @@ class Walk:
             self._module(number, node)
             return
         emit(kind.__name__)
-        for name, value in sorted(_parts(node).items()):
+        for name, value in sorted(parts_of(node).items()):
             emit(f"{name} {self._edge(value, f'{number}.{name}', name, False)}")
 
     def _function(self, number: int, function: FunctionType) -> None:
@@ -305,7 +229,9 @@ class Walk:
         token = self._edge(value, f"{number} default {name}", f"{shown}({name}=)", False)
         self.tokens.append(f"default {name} {token}")
 
-    def _read(self, number: int, function: FunctionType, cells: dict[str, CellType], chain: Chain, found: Piece) -> None:
+    def _read(
+        self, number: int, function: FunctionType, cells: dict[str, CellType], chain: Chain, found: Piece
+    ) -> None:
         """One chain of names: where it leads, while it leads through modules."""
         emit = self.tokens.append
         name, rest = chain[0], chain[1:]
@@ -477,7 +403,9 @@ class Walk:
         self.follows["code"][module.__name__] = None
         for name in sorted(n for n in namespace if isinstance(n, str)):
             value = namespace[name]
-            if (name.startswith("__") and name.endswith("__") and name != "__getattr__") or isinstance(value, ModuleType):
+            if (name.startswith("__") and name.endswith("__") and name != "__getattr__") or isinstance(
+                value, ModuleType
+            ):
                 continue
             self.watch.name(namespace, name, value)
             key = (id(namespace), name)
@@ -487,28 +415,3 @@ class Walk:
                 token = self._edge(value, shown, shown, True)
                 self.bindings[key] = token if token[0] == "#" else f"{token} {number}.{name}"
             self.tokens.append(f"{name} {token}")
-
-
-def _parts(node: Any) -> dict[str, Any]:
-    """What an object that carries code is made of."""
-    kind = type(node)
-    if kind is MethodType:
-        return {"function": node.__func__, "self": node.__self__}
-    if kind is property:
-        return {"get": node.fget, "set": node.fset, "delete": node.fdel}
-    if kind in (staticmethod, classmethod):
-        return {"function": node.__func__}
-    if kind is tuple:
-        return {f"{index:09}": value for index, value in enumerate(node)}
-    if kind is frozenset:
-        ordered = sorted(node, key=lambda v: (type(v).__qualname__, getattr(v, "__qualname__", ""), ascii(v) if is_immutable(v) else ""))
-        return {f"{index:09}": value for index, value in enumerate(ordered)}
-    name = kind.__name__
-    if kind.__module__ == "functools":
-        if name in ("partial", "partialmethod"):
-            return {"function": node.func, "args": node.args, **{f"={k}": v for k, v in node.keywords.items()}}
-        if name == "cached_property":
-            return {"function": node.func}
-        if name == "singledispatchmethod":
-            return {"function": node.dispatcher}
-    return {"wrapped": node.__wrapped__}

@@ -103,6 +103,4 @@ def _split(tag: bytes, stamp: bytes) -> list[bytes | None] | None:
         at += 2
         stamps.append(None if length == _DECLINED else stamp[at : at + length])
         at += 0 if length == _DECLINED else length
-        if at > len(stamp):
-            return None
     return stamps if at == len(stamp) else None

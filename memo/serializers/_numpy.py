@@ -124,6 +124,4 @@ def _member(data: memoryview, member: zipfile.ZipInfo) -> Any:
     at = member.header_offset
     names = int.from_bytes(data[at + 26 : at + 28], "little") + int.from_bytes(data[at + 28 : at + 30], "little")
     start = at + _LOCAL + names
-    if start + member.file_size > len(data):
-        raise DamagedError(f"{member.filename} was cut off")
     return _array(data[start : start + member.file_size])

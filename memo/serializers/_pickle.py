@@ -160,8 +160,6 @@ def _framed(stream: list[Buffer], buffers: list[memoryview], bytecode: int = 0) 
 def _unframed(data: memoryview) -> Any:
     _, bytecode, count, length = _HEAD.unpack_from(data)
     start = _HEAD.size + 16 * count
-    if start + length > len(data):
-        raise DamagedError(f"a pickle of {length} bytes was cut off: there are {len(data)} in all")
     if bytecode and bytecode != _bytecode():
         raise DamagedError("it holds functions or classes by value, pickled by another version of Python")
     table = unpack_from(f"<{2 * count}Q", data, _HEAD.size)

@@ -148,5 +148,6 @@ class EntryFile:
         return End(size, tail[stop - length : stop], mark, written, payload)
 
     def inode(self) -> tuple[int, int]:
+        """Which file it is; numbers are used again, so with the time it was made."""
         status = os.fstat(self._file)
-        return status.st_dev, status.st_ino
+        return status.st_ino, status.st_mtime_ns

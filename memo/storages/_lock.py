@@ -18,7 +18,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_all: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+_all: weakref.WeakSet[FolderLock | Turns] = weakref.WeakSet()
 
 
 class FolderLock:
@@ -126,9 +126,23 @@ class FolderLock:
             msvcrt.locking(self._file, msvcrt.LK_UNLCK, 1)
 
 
+class Turns:
+    """Short turns for threads on one name: ``with turns[name]:``. Names share 64 locks; a fork begins with free ones."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        _all.add(self)
+
+    def after_fork(self) -> None:
+        self._locks = [threading.RLock() for _ in range(64)]
+
+    def __getitem__(self, name: str) -> threading.RLock:
+        return self._locks[hash(name) & 63]
+
+
 def _after_fork() -> None:
-    for lock in list(_all):
-        lock.after_fork()
+    for one in list(_all):
+        one.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

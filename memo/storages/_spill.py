@@ -11,16 +11,12 @@ process; between processes the few microseconds of the check are left, and cost 
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from .. import _abilities
 from ..model import Buffer, Item, Record
 from ..protocols import Locks, Storage
-
-_all: weakref.WeakSet[Spill] = weakref.WeakSet()
+from ._lock import Turns
 
 
 class Spill:
@@ -29,8 +25,7 @@ class Spill:
     def __init__(self, small: Storage, big: Storage, above: int = 65536) -> None:
         self.small, self.big, self.above = small, big, above
         self._read = small.read
-        self.after_fork()
-        _all.add(self)
+        self._turns = Turns()
         # a storage that can tell at once that it has nothing of that name spares each miss the second look
         self._may_have: Callable[[str], bool] = getattr(big, "may_have", _maybe)
         self._heads = [_abilities.heads(storage) for storage in (small, big)]
@@ -47,9 +42,6 @@ class Spill:
 
     def __repr__(self) -> str:
         return f"Spill({self.small!r}, {self.big!r}, above={self.above})"
-
-    def after_fork(self) -> None:
-        self._turns = [threading.RLock() for _ in range(64)]
 
     def read(self, name: str, /) -> Record | None:
         record = self._read(name)
@@ -73,12 +65,12 @@ class Spill:
         if size > self.above:
             before = self._heads[0].head(name)
             self.big.write(name, parts, head, size=size, mark=mark, suffix=suffix)
-            with self._turns[hash(name) & 63]:
+            with self._turns[name]:
                 now = self._heads[0].head(name)
                 if now is not None:
                     (self.small if now == before else self.big).remove(name)
         else:
-            with self._turns[hash(name) & 63]:
+            with self._turns[name]:
                 self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
                 if self._may_have(name):
                     self.big.remove(name)
@@ -158,11 +150,3 @@ class Spill:
 def _maybe(name: str, /) -> bool:
     return True
 
-
-def _after_fork() -> None:
-    for spill in list(_all):
-        spill.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

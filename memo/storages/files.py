@@ -8,7 +8,8 @@ An entry lies at ``<folder>/<scope>/<version>/_<2 letters>/<last component>`` an
   ``<last>-<8 hex><suffix>``, and a small file ``<last>`` that holds the head and the payload's name. The small file is
   what is renamed into place, and a payload's name is never used again, so the two are always a pair.
 
-Everything is written aside and renamed. Nothing here needs a lock: it is right on disks where locks do nothing.
+Everything is written aside and renamed. It needs no lock of the disk: two
+processes that write one entry in both forms at once may lose it, and never mix it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..errors import DamagedError
 from ..model import Buffer, Item, Record
 from . import _payload
 from ._entry_file import ONE_FILE, EntryFile, checked, end_of, is_payload, name_of, payload_of, stem_of
+from ._lock import Turns
 from ._mirror import Mirror
 
 STALE = 3600.0  # seconds after which a file written aside is nobody's any more
@@ -39,6 +41,7 @@ class Files:
         self.folder, self.map_from, self.durable = os.fspath(folder), map_from, durable
         self._new = os.path.join(self.folder, "_new")
         self._swept = False
+        self._turns = Turns()
         self._folders: dict[str, str] = {}
         self._words = EntryWords(self)
         ranks = ScannedRanks(self, self._listed)  # of this process: the disk keeps only the times of writing
@@ -97,20 +100,22 @@ class Files:
                 _payload.place(litter[0], os.path.join(folder, payload))
                 litter[0] = os.path.join(folder, payload)
             target = path if payload else path + suffix
-            old = self._files(path, target)
-            _payload.place(litter[-1], target)
-            litter.clear()
+            with self._turns[name]:
+                old = self._files(path, target)
+                _payload.place(litter[-1], target)
+                litter.clear()
+                for unlink in old:
+                    unlink()
         finally:
             for aside in litter:
                 _payload.unlink(aside)
         if self.durable:
             _payload.sync_folder(folder)
-        for unlink in old:
-            unlink()
 
     def remove(self, name: str, /) -> None:
-        for unlink in self._files(self._path(name), ""):
-            unlink()
+        with self._turns[name]:
+            for unlink in self._files(self._path(name), ""):
+                unlink()
 
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
         return (item for _, item in self._listed(prefix))

@@ -350,6 +350,7 @@ class StorageSuite:
         for thread in readers:
             thread.join()
         assert not wrong, wrong[:3]
+        assert storage.read(NAME) is not None
 
     def test_threads_write_their_own(self, tmp_path: Path) -> None:
         storage = self.make(tmp_path)
