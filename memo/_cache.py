@@ -277,7 +277,8 @@ class Cache:
             return self._load
         from .codecs import codec
 
-        decoders = [codec(name).decode for name in reversed(head.codecs)]
+        own = {each.name: each for each in self.codecs}
+        decoders = [(own.get(name) or codec(name)).decode for name in reversed(head.codecs)]
 
         def decode_and_load(body: Any) -> Any:
             view = memoryview(body)

@@ -143,7 +143,7 @@ def _builtins(namespace: dict[str, Any]) -> dict[str, Any]:
     found = namespace.get("__builtins__")
     if found is None:
         import builtins as found
-    return found if isinstance(found, dict) else vars(found)  # type: ignore[no-any-return]
+    return found if isinstance(found, dict) else vars(found)
 
 
 class _Class:

@@ -170,7 +170,7 @@ def _annotations(cls: type) -> dict[str, Any]:
 
         found = annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
     else:
-        found = cls.__dict__.get("__annotations__") or {}
+        found = dict(cls.__dict__).get("__annotations__") or {}
     return dict(found)
 
 

@@ -109,7 +109,7 @@ def _own(function: Any, said: str) -> Followed:
 def _hex(*tokens: str) -> str:
     from blake3 import blake3
 
-    return blake3("\0".join(tokens).encode("utf-8", "surrogatepass")).hexdigest(10)  # type: ignore[no-any-return]
+    return blake3("\0".join(tokens).encode("utf-8", "surrogatepass")).hexdigest(10)
 
 
 def _fingerprint(value: Any, path: str) -> bytes:
@@ -179,7 +179,7 @@ class _Mutable:
         try:
             for mutable in self.captured:
                 session.add(mutable)
-            return blake3(b"\0".join(session.finish())).digest(20)  # type: ignore[no-any-return]
+            return blake3(b"\0".join(session.finish())).digest(20)
         finally:
             _current.session = outer
 
@@ -246,15 +246,15 @@ def code_of(obj: Any) -> bytes:
 
     if type(obj) is MethodType:
         parts = code_of(obj.__func__) + _fingerprint(obj.__self__, "self")
-        return blake3(b"method" + parts).digest(20)  # type: ignore[no-any-return]
+        return blake3(b"method" + parts).digest(20)
     if type(obj).__module__ == "functools" and type(obj).__name__ == "partial":
         parts = _fingerprint((obj.args, obj.keywords), "partial") + code_of(obj.func)
-        return blake3(b"partial" + parts).digest(20)  # type: ignore[no-any-return]
+        return blake3(b"partial" + parts).digest(20)
     known = _known.get(id(obj)) or _passing.get(id(obj))
     if known is None or known.object is not obj or not known.is_valid():
         known = _look_at(obj)
     if not known.mutable:
-        return known.static if len(known.static) == 20 else blake3(known.static).digest(20)  # type: ignore[no-any-return]
+        return known.static if len(known.static) == 20 else blake3(known.static).digest(20)
     outer: _Session | None = getattr(_current, "session", None)
     session = outer if outer is not None else _Session()
     _current.session = session
@@ -262,7 +262,7 @@ def code_of(obj: Any) -> bytes:
         done = session.done.get(id(obj))
         if done is None:
             if id(obj) in session.active:
-                return blake3(b"again" + known.static).digest(20)  # type: ignore[no-any-return]
+                return blake3(b"again" + known.static).digest(20)
             session.active.add(id(obj))
             own = [known.static]
             for mutable in known.mutable:
@@ -273,7 +273,7 @@ def code_of(obj: Any) -> bytes:
             session.active.discard(id(obj))
             done = session.done[id(obj)] = blake3(b"\0".join(own)).digest(20)
         if outer is None:
-            return blake3(b"\0".join([done, *session.finish()])).digest(20)  # type: ignore[no-any-return]
+            return blake3(b"\0".join([done, *session.finish()])).digest(20)
         return done
     finally:
         _current.session = outer

@@ -75,7 +75,7 @@ def encodings(values: tuple[Any, ...], names: tuple[str, ...], known: list[bytes
                     parts.append(part)
                     continue
             visited += 1
-            entered = _Frame(described, child, visited)
+            entered = _Frame(described, child, visited)  # type: ignore[arg-type]
             path.append(entered)
             pending.append(entered)
             if type(child) is not Node:

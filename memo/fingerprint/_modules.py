@@ -84,7 +84,7 @@ def _file(name: str, home: str) -> File | str | None:
         if not folders or origin is not None:
             return ""
         for folder in folders:  # a package without __init__
-            path = os.path.realpath(os.path.join(folder, "_"))
+            path: str = os.path.realpath(os.path.join(folder, "_"))
             if is_project_file(path, home):
                 return File(name, name, None, [])
         return path

@@ -116,7 +116,7 @@ def _kept(path: str, signature: Signature) -> CodeType | None:
     if signature is None or not signature[0] % 1_000_000_000:
         return None
     try:
-        from importlib._bootstrap_external import MAGIC_NUMBER, cache_from_source  # type: ignore[import-not-found]
+        from importlib._bootstrap_external import MAGIC_NUMBER, cache_from_source
 
         with open(cache_from_source(path), "rb") as file:
             if os.fstat(file.fileno()).st_mtime_ns < signature[0] + 50_000_000:
@@ -139,7 +139,7 @@ def _span(node: Any) -> tuple[int, int, int, int]:
 
 def _names_of_memo(body: list[Any]) -> frozenset[str]:
     """What memo is called in this file: decorators that start with one of these names never count."""
-    names = set()
+    names: set[str] = set()
     for node in body:
         if type(node) is _ast.Import:
             names.update((a.asname or _MEMO) for a in node.names if a.name.partition(".")[0] == _MEMO)
@@ -260,9 +260,11 @@ def text_of(code: CodeType) -> str:
             inner.returns = None
             for arg in (*inner.args.posonlyargs, *inner.args.args, *inner.args.kwonlyargs):
                 arg.annotation = None
-        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and isinstance(body, list):
-            if ast.get_docstring(inner) is not None:
-                inner.body = body[1:] or [ast.Pass()]
+        documented = isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and ast.get_docstring(
+            inner
+        )
+        if documented is not None and documented is not False and isinstance(body, list):
+            inner.body = body[1:] or [ast.Pass()]
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         node.decorator_list = []
     return ast.unparse(node)

@@ -91,7 +91,7 @@ def _f_string(values: list[Any]) -> list[Any]:
     joined: list[Any] = []
     for value in values:
         if type(value) is _ast.Constant and joined and type(joined[-1]) is str:
-            joined[-1] += value.value
+            joined[-1] += str(value.value)
         elif type(value) is _ast.Constant:
             joined.append(value.value)
         else:

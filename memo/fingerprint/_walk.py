@@ -29,8 +29,8 @@ from typing import Any
 from ._captured import ATOMS, Mutable, carries_code, is_functools, is_immutable, is_member, parts_of, unwrapped
 from ._check import EMPTY, Watch
 from ._class import class_items
-from ._modules import Expected, imported
-from ._project import distribution_of_file, home_of, is_memo, is_project, label_of, package_of
+from ._lookups import builtin, follow_import, library, own_module
+from ._project import home_of, is_memo, is_project, label_of, package_of
 from ._source import piece
 from ._tree import STORED, Chain, Piece
 
@@ -39,8 +39,6 @@ _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType
 _OF_MODULE = frozenset(
     {"__name__", "__file__", "__spec__", "__doc__", "__package__", "__loader__", "__path__", "__cached__", "__debug__"}
 )  # say how and from where the program was started
-_EVALUATE = frozenset({"eval", "exec", "compile"})
-_OWN_NAMES = frozenset({"eval", "exec", "globals", "vars", "__import__"})
 _BY_TYPE = frozenset(
     {"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket", "weakref", "_weakref"}
 )
@@ -70,7 +68,7 @@ class Walk:
         self.functions: dict[str, FunctionType] = {}
         self.bindings: dict[tuple[int, str], str] = {}
         self._project: dict[int, bool] = {}
-        self.tokens.append(f"root {self._edge(root, '', '', False)}")
+        self.tokens.append(f"root {self.edge(root, '', '', False)}")
         for number, node in enumerate(self.nodes):  # grows while it is read
             self._expand(number, node)
 
@@ -84,7 +82,7 @@ class Walk:
             known = self._project[id(namespace)] = is_project(namespace, self.home)
         return known
 
-    def _node(self, value: Any) -> str:
+    def node(self, value: Any) -> str:
         number = self.numbers.get(id(value))
         if number is None:
             number = self.numbers[id(value)] = len(self.nodes)
@@ -108,7 +106,7 @@ class Walk:
         self.follows["by type"][f"{shown} ({kind.__module__}.{kind.__qualname__})"] = None
         return f"by type {kind.__module__}:{kind.__qualname__}"
 
-    def _edge(self, value: Any, label: str, shown: str, shared: bool) -> str:
+    def edge(self, value: Any, label: str, shown: str, shared: bool) -> str:
         """What stands for a value in the digest of the node that reads it."""
         kind = type(value)
         if kind in ATOMS or is_immutable(value):
@@ -123,42 +121,41 @@ class Walk:
             if is_memo(value.__globals__.get("__name__") or ""):
                 return "memo"
             if self.is_project(value.__globals__):
-                return self._node(value)
+                return self.node(value)
             name = self._installed(value.__globals__.get("__name__"), value.__qualname__)
             if value.__closure__ or value.__dict__:
-                return f"{name} {self._node(value)}"
+                return f"{name} {self.node(value)}"
             return name
         if isinstance(value, type):
             if is_memo(value.__module__):
                 return "memo"
             if value.__module__ == "builtins" or not self._project_class(value):
                 return self._installed(value.__module__, value.__qualname__)
-            return self._node(value)
+            return self.node(value)
         if kind is ModuleType or isinstance(value, ModuleType):
             if is_memo(value.__name__):
                 return "memo"
             if not self.is_project(vars(value)):
                 return self._installed(value.__name__, "")
-            return self._node(value)
+            return self.node(value)
         if kind in _C_FUNCTIONS:
             owner = getattr(value, "__self__", None)
             name = self._installed(getattr(value, "__module__", None) or "builtins", value.__qualname__)
             if owner is None or isinstance(owner, ModuleType):
                 return name
-            return f"{name} {self._edge(owner, label + ' self', shown, shared)}"
+            return f"{name} {self.edge(owner, label + ' self', shown, shared)}"
         if kind in _DESCRIPTORS:
             return self._installed(value.__objclass__.__module__, value.__qualname__)
         if kind in (MethodType, property, staticmethod, classmethod) or is_functools(value):
-            return self._node(value)
+            return self.node(value)
         if (kind is tuple or kind is frozenset) and value:
-            return self._node(value)
+            return self.node(value)
         if is_member(value):
-            return f"{self._edge(kind, label + ' class', shown, shared)} {value._name_}"
+            return f"{self.edge(kind, label + ' class', shown, shared)} {value._name_}"
         if kind is object or kind.__module__ in _BY_TYPE:
             return self._by_type(value, shown)
-        if "__wrapped__" in getattr(value, "__dict__", ()):
-            if not self._project_class(kind):
-                return f"{self._installed(kind.__module__, kind.__qualname__)} {self._node(value)}"
+        if "__wrapped__" in getattr(value, "__dict__", ()) and not self._project_class(kind):
+            return f"{self._installed(kind.__module__, kind.__qualname__)} {self.node(value)}"
         self.package(kind.__module__)
         self.mutable.append(Mutable(label, value, shared, shown))
         return "mutable"
@@ -191,7 +188,7 @@ class Walk:
             return
         emit(kind.__name__)
         for name, value in sorted(parts_of(node).items()):
-            emit(f"{name} {self._edge(value, f'{number}.{name}', name, False)}")
+            emit(f"{name} {self.edge(value, f'{number}.{name}', name, False)}")
 
     def _function(self, number: int, function: FunctionType) -> None:
         emit = self.tokens.append
@@ -214,19 +211,19 @@ class Walk:
         read = {chain[0] for chain in found.reads}
         for name in sorted(cells.keys() - read):  # "__class__" of super()
             self._read(number, function, cells, (name,), found)
-        if found.imports:
-            self._imports(function, found)
+        for (level, module), used in sorted(found.imports.items()):
+            follow_import(self, function, level, module, used)
         if found.dynamic and found.dynamic != {"__dict__"}:
-            emit("module " + self._own_module(function))
+            emit("module " + own_module(self, function))
             self.follows["not followed"][f"{', '.join(sorted(found.dynamic))} in {shown}"] = None
         wrapped = function.__dict__.get("__wrapped__")
         if wrapped is not None:
-            emit("wrapped " + self._edge(wrapped, f"{number}.__wrapped__", shown, False))
+            emit("wrapped " + self.edge(wrapped, f"{number}.__wrapped__", shown, False))
 
     def _default(self, number: int, name: str, value: Any, shown: str) -> None:
         if number == 0 and not is_immutable(value) and not carries_code(value):
             return  # the defaults of the function itself are arguments of each call
-        token = self._edge(value, f"{number} default {name}", f"{shown}({name}=)", False)
+        token = self.edge(value, f"{number} default {name}", f"{shown}({name}=)", False)
         self.tokens.append(f"default {name} {token}")
 
     def _read(
@@ -260,7 +257,7 @@ class Walk:
                     emit(f"{name} missing")
                     return
                 self.watch.name(namespace, name, value)
-                self._builtin(function, name, found)
+                builtin(self, function, name, found)
                 if type(value).__module__ == "builtins":
                     return
             self.watch.name(namespace, name, value)
@@ -268,8 +265,8 @@ class Walk:
         read = name
         while rest and isinstance(value, ModuleType):
             if not self.is_project(vars(value)):
-                self._installed_module(function, value, rest, found)
-                emit(f"{read} {self._edge(value, '', read, shared)}")
+                library(self, function, value, rest, found)
+                emit(f"{read} {self.edge(value, '', read, shared)}")
                 return
             attribute = rest[0]
             if attribute == STORED:
@@ -283,7 +280,7 @@ class Walk:
                 self.watch.missing(inside, attribute)
                 emit(f"{read} {attribute} missing")
                 if "__getattr__" in inside:
-                    emit(f"{read} {self._node(value)}")
+                    emit(f"{read} {self.node(value)}")
                 return
             read = f"{read}.{attribute}"
             key, shown, shared = (id(inside), attribute), f"{label_of(inside)}.{attribute}", True
@@ -295,69 +292,14 @@ class Walk:
         token = self.bindings.get(key)
         if token is None:
             label = f"{shown}" if shared else f"{number}.{read}"
-            token = self._edge(value, label, shown, shared)
+            token = self.edge(value, label, shown, shared)
             # seen again, it is the binding that was seen first
             self.bindings[key] = token if token[0] == "#" else f"{token} {number}.{read}"
         emit(f"{read} {token}")
         if rest and type(value) is FunctionType and rest[0] in value.__dict__ and rest[0] != "__wrapped__":
             attribute = f"{number}.{read}.{rest[0]}"
             if not is_memo(value.__globals__.get("__name__") or "") and unwrapped(value) is value:
-                emit(f"{attribute} {self._edge(value.__dict__[rest[0]], attribute, shown + '.' + rest[0], False)}")
-
-    def _builtin(self, function: FunctionType, name: str, found: Piece) -> None:
-        if name not in _OWN_NAMES:
-            return
-        shown = f"{name} in {function.__module__}.{function.__qualname__}"
-        if name == "__import__":
-            self._named_modules(function, found, shown)
-        elif name in _EVALUATE:
-            self.follows["not followed"][shown] = None
-        self.tokens.append(f"module {self._own_module(function)}")
-
-    def _installed_module(self, function: FunctionType, module: ModuleType, rest: Chain, found: Piece) -> None:
-        shown = f"{function.__module__}.{function.__qualname__}"
-        if module.__name__ == "importlib" and rest[0] == "import_module":
-            self._named_modules(function, found, f"importlib.import_module in {shown}")
-        elif module.__name__ == "sys" and rest[0] in ("modules", "_getframe"):
-            self.follows["not followed"][f"sys.{rest[0]} in {shown}"] = None
-            self.tokens.append(f"module {self._own_module(function)}")
-
-    def _named_modules(self, function: FunctionType, found: Piece, shown: str) -> None:
-        if not found.named:
-            self.follows["not followed"][shown] = None
-            self.tokens.append(f"module {self._own_module(function)}")
-        for name in sorted(found.named):
-            self._import(function, 0, name, frozenset({()}))
-
-    def _own_module(self, function: FunctionType) -> str:
-        module = sys.modules.get(function.__globals__.get("__name__", ""))
-        if module is None or vars(module) is not function.__globals__:
-            return "none"
-        return self._node(module)
-
-    def _imports(self, function: FunctionType, found: Piece) -> None:
-        for (level, module), used in sorted(found.imports.items()):
-            self._import(function, level, module, used)
-
-    def _import(self, function: FunctionType, level: int, module: str, used: frozenset[Chain]) -> None:
-        """A module imported while the function runs: by its file, so that it does not matter whether it is loaded."""
-        found = imported(function.__globals__, level, module, used, self.home)
-        for path in sorted(found.packages):
-            installed = distribution_of_file(path)
-            if installed is not None:
-                self.packages[installed.name] = installed.version
-        for name in found.names:
-            self.follows["code"][name] = None
-        self.follows["not followed"].update(dict.fromkeys(found.missing))
-        self.tokens.append(f"import {found.digest.hex()}")
-        if found.expected:
-            expected = Expected(found.expected)
-            for target, name, inside, value in expected.deviating():
-                self.watch.name(inside, name, value)
-                expected.accepted[target, name] = value
-                token = self._edge(value, f"{target}.{name}", f"{target}.{name}", True)
-                self.tokens.append(f"instead {target}.{name} {token}")
-            self.watch.more.append(expected.check)
+                emit(f"{attribute} {self.edge(value.__dict__[rest[0]], attribute, shown + '.' + rest[0], False)}")
 
     def _wrapper(self, number: int, function: FunctionType) -> None:
         """A function of a library: its code counts by version, but its cells may hold code of the project."""
@@ -366,8 +308,8 @@ class Walk:
         registry = function.__dict__.get("registry")
         if type(registry) is MappingProxyType:  # functools.singledispatch
             for cls, value in sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__)):
-                token = self._edge(value, f"{number}.{cls.__qualname__}", cls.__qualname__, False)
-                self.tokens.append(f"{self._edge(cls, '', '', False)} {token}")
+                token = self.edge(value, f"{number}.{cls.__qualname__}", cls.__qualname__, False)
+                self.tokens.append(f"{self.edge(cls, '', '', False)} {token}")
             return
         for name, cell in sorted(cells.items()):
             try:
@@ -376,10 +318,10 @@ class Walk:
                 continue
             if carries_code(value) or is_immutable(value):
                 self.watch.cell(cell, value)
-                self.tokens.append(f"{name} {self._edge(value, f'{number}.{name}', name, False)}")
+                self.tokens.append(f"{name} {self.edge(value, f'{number}.{name}', name, False)}")
         wrapped = function.__dict__.get("__wrapped__")
         if wrapped is not None:
-            self.tokens.append(f"wrapped {self._edge(wrapped, f'{number}.__wrapped__', '', False)}")
+            self.tokens.append(f"wrapped {self.edge(wrapped, f'{number}.__wrapped__', '', False)}")
 
     def _class(self, number: int, cls: type) -> None:
         emit = self.tokens.append
@@ -389,11 +331,11 @@ class Walk:
         self.follows["code"][shown] = None
         self.watch.class_(cls)
         for index, base in enumerate(cls.__bases__):
-            emit(f"base {index} {self._edge(base, '', '', False)}")
+            emit(f"base {index} {self.edge(base, '', '', False)}")
         if type(cls) is not type:
-            emit(f"metaclass {self._edge(type(cls), '', '', False)}")
+            emit(f"metaclass {self.edge(type(cls), '', '', False)}")
         for name, value in class_items(cls):
-            token = self._edge(value, f"{number}.{name}", f"{shown}.{name}", False)
+            token = self.edge(value, f"{number}.{name}", f"{shown}.{name}", False)
             emit(f"{name} {token}")
 
     def _module(self, number: int, module: ModuleType) -> None:
@@ -412,6 +354,6 @@ class Walk:
             token = self.bindings.get(key)
             if token is None:
                 shown = f"{label_of(namespace)}.{name}"
-                token = self._edge(value, shown, shown, True)
+                token = self.edge(value, shown, shown, True)
                 self.bindings[key] = token if token[0] == "#" else f"{token} {number}.{name}"
             self.tokens.append(f"{name} {token}")

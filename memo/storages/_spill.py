@@ -26,6 +26,7 @@ class Spill:
         self.small, self.big, self.above = small, big, above
         self._read = small.read
         self._turns = Turns()
+        self._moved = object()  # another one before each removal of the other copy
         # a storage that can tell at once that it has nothing of that name spares each miss the second look
         self._may_have: Callable[[str], bool] = getattr(big, "may_have", _maybe)
         self._heads = [_abilities.heads(storage) for storage in (small, big)]
@@ -46,8 +47,10 @@ class Spill:
     def read(self, name: str, /) -> Record | None:
         record = self._read(name)
         if record is None and self._may_have(name):
-            for read in (self.big.read, self._read, self.big.read):  # a write may move it between two looks
-                if (record := read(name)) is not None:
+            while record is None:
+                moved = self._moved
+                record = self.big.read(name) or self._read(name)  # it may move between two looks
+                if moved is self._moved:
                     break
         return record
 
@@ -68,11 +71,13 @@ class Spill:
             with self._turns[name]:
                 now = self._heads[0].head(name)
                 if now is not None:
+                    self._moved = object()
                     (self.small if now == before else self.big).remove(name)
         else:
             with self._turns[name]:
                 self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
                 if self._may_have(name):
+                    self._moved = object()
                     self.big.remove(name)
 
     def remove(self, name: str, /) -> None:
