@@ -85,6 +85,9 @@ class Cache:
         self.location = _location(location, storage)
         self.serializer = serializers.serializer(serializer)
         self.codecs: tuple[Codec, ...] = () if compress is None else (codecs.codec(compress),)
+        self._names = tuple(each.name for each in self.codecs)
+        # what is compressed is no file of that kind any more
+        self._suffix: str = "" if self.codecs else getattr(self.serializer, "suffix", "")
         self.policy: Policy = policies.Forever() if policy is None else checked_policy(policy)
         self.checksum, self.on_unkeyable = checksum, on_unkeyable
         self.trust_folder, self.strict = trust_folder, strict
@@ -216,11 +219,9 @@ class Cache:
             for codec in self.codecs:
                 parts = codec.encode(parts)
             size = sum(memoryview(part).nbytes for part in parts)
-            names = tuple(codec.name for codec in self.codecs)
-            head = Head(call.function, self.clock(), seconds, self.serializer.name, names, size, stamp, b"")
+            head = Head(call.function, self.clock(), seconds, self.serializer.name, self._names, size, stamp, b"")
             sealing = _entry.Sealing(call.key, parts, head)
-            suffix = "" if names else getattr(self.serializer, "suffix", "")
-            opened.storage.write(call.key, parts, sealing.head, size=size, mark=mark, suffix=suffix)
+            opened.storage.write(call.key, parts, sealing.head, size=size, mark=mark, suffix=self._suffix)
             opened.name(call)
         except Exception as error:
             self.trouble("store", error, call=call)

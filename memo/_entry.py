@@ -10,6 +10,7 @@ decoded, with a single pass over the body. Layout, little-endian, format 1:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from struct import Struct, error
 from typing import Any
@@ -75,10 +76,15 @@ def _digest(parts: Sequence[Buffer], fields: bytes, name: str) -> bytes:
     blake3 = _blake3 or _hasher()
     if len(parts) == 1 and len(parts[0]) < _THREADED:
         return blake3(b"".join((parts[0], fields, name.encode()))).digest(DIGEST)  # type: ignore[no-any-return]
-    hasher = blake3(max_threads=blake3.AUTO)
+    hasher = blake3(max_threads=_threads() if sum(len(part) for part in parts) >= _THREADED else 1)
     for part in parts:
         hasher.update(part)
     return hasher.update(fields).update(name.encode()).digest(DIGEST)  # type: ignore[no-any-return]
+
+
+def _threads() -> int:
+    # Always a number: with blake3.AUTO its threads are the process's, and a forked child waits for them for ever.
+    return min(os.cpu_count() or 1, 16)
 
 
 _new = tuple.__new__

@@ -10,13 +10,21 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock, get_ident
-from contextlib import contextmanager
+from hashlib import blake2b
+from struct import Struct
 from time import monotonic, sleep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_FLOCK = Struct("hhqqi4x").pack  # struct flock of Linux, 64 bit
 
 
 class Flight:
@@ -107,46 +115,9 @@ class LockFile:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return LockFile, (self._path,)
 
-    @contextmanager
-    def lock(self, name: str, timeout: float) -> Iterator[bool]:
-        """True when the lock was had within ``timeout`` seconds (negative: as long as it takes), False if not."""
-        deadline = None if timeout < 0 else monotonic() + timeout
-        try:
-            take, release = self._ofd(name) if hasattr(_fcntl(), "F_OFD_SETLK") else self._filelock(name)
-            pause = 0.001
-            while not (had := take()) and (deadline is None or monotonic() < deadline):
-                sleep(pause)
-                pause = min(pause * 1.5, 0.02)
-        except OSError:
-            yield False  # no lock to be had here: a network disk, a read-only folder, no descriptors left
-            return
-        try:
-            yield had
-        finally:
-            if had:
-                release()
-
-    def _ofd(self, name: str) -> tuple[Callable[[], bool], Callable[[], None]]:
-        from struct import pack
-
-        from blake3 import blake3
-
-        fcntl = _fcntl()
-        offset = int.from_bytes(blake3(name.encode()).digest(7), "little")  # a file may be 2**63 bytes long
-        pid, file = os.getpid(), self._open()
-
-        def take() -> bool:
-            try:
-                fcntl.fcntl(file, fcntl.F_OFD_SETLK, pack("hhqqi4x", fcntl.F_WRLCK, 0, offset, 1, 0))
-            except (BlockingIOError, PermissionError):
-                return False
-            return True
-
-        def release() -> None:
-            if os.getpid() == pid:  # a child that was forked in the middle must not unlock its parent's
-                fcntl.fcntl(file, fcntl.F_OFD_SETLK, pack("hhqqi4x", fcntl.F_UNLCK, 0, offset, 1, 0))
-
-        return take, release
+    def lock(self, name: str, timeout: float) -> Locked:
+        """A context manager: True when the lock was had within ``timeout`` seconds (negative: as long as it takes)."""
+        return Locked(self, name, timeout)
 
     def _open(self) -> int:
         if self._file < 0:
@@ -154,28 +125,68 @@ class LockFile:
             self._file = os.open(self._path, flags, 0o600)
         return self._file
 
-    def _filelock(self, name: str) -> tuple[Callable[[], bool], Callable[[], None]]:
-        from filelock import FileLock, Timeout
+    def file(self, name: str) -> Any:
+        """The lock of a name where the platform has no locks of its own on open files."""
+        from filelock import FileLock
 
         os.makedirs(self._path + "s", 0o700, exist_ok=True)
-        lock = FileLock(os.path.join(self._path + "s", name.replace("/", "-")), mode=0o600)
+        return FileLock(os.path.join(self._path + "s", name.replace("/", "-")), mode=0o600)
 
-        def take() -> bool:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                return False
-            return True
+    def byte(self, name: str, kind: int) -> bool:
+        """Set one byte's lock, without waiting; False when another holds it."""
+        offset = int.from_bytes(blake2b(name.encode(), digest_size=7).digest(), "little")  # of a file of 2**63 at most
+        try:
+            fcntl.fcntl(self._open(), fcntl.F_OFD_SETLK, _FLOCK(kind, 0, offset, 1, 0))
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
 
-        return take, lock.release
 
+class Locked:
+    """The lock of one name, held or not; a class and not a generator, since every miss pays for it."""
 
-def _fcntl() -> Any:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    return fcntl
+    __slots__ = ("_file", "_lock", "_name", "_pid", "_timeout")
+
+    def __init__(self, lock: LockFile, name: str, timeout: float) -> None:
+        self._lock, self._name, self._timeout, self._pid = lock, name, timeout, 0
+        self._file: Any = None
+
+    def __enter__(self) -> bool:
+        deadline = None
+        pause = 0.001
+        try:
+            while not self._take():
+                if deadline is None:
+                    deadline = monotonic() + self._timeout
+                if 0 <= self._timeout and monotonic() >= deadline:
+                    return False
+                sleep(pause)
+                pause = min(pause * 1.5, 0.02)
+        except OSError:
+            return False  # no lock to be had here: a network disk, a read-only folder, no descriptors left
+        self._pid = os.getpid()
+        return True
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pid != os.getpid():
+            return  # not had; or a child that was forked in the middle, which must not unlock its parent's
+        if self._file is None:
+            self._lock.byte(self._name, fcntl.F_UNLCK)
+        else:
+            self._file.release()
+
+    def _take(self) -> bool:
+        if hasattr(fcntl, "F_OFD_SETLK"):
+            return self._lock.byte(self._name, fcntl.F_WRLCK)
+        if self._file is None:
+            self._file = self._lock.file(self._name)
+        from filelock import Timeout
+
+        try:
+            self._file.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
 
 
 def _after_fork() -> None:

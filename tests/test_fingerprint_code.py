@@ -544,3 +544,104 @@ def test_the_version_of_dynamic_code_covers_its_whole_module(module: Any) -> Non
         before = follow(module(dyn=text.format(look)).f)
         after = follow(module(dyn=text.format(look).replace("return x\n", "return -x\n", 1)).f)
         assert key(before) != key(after)
+
+
+def test_memo_itself_never_counts(module: Any) -> None:
+    text = """
+        from memo_like import persist
+
+        @persist(ttl=1)
+        def g(x):
+            return x
+
+        @persist
+        def f(x):
+            return g(x) + {}
+        """
+
+    class State:
+        """Stands for memo's own, which must not be looked into."""
+
+    State.__module__ = "memo._state"
+
+    def persist(*given: Any, **options: Any) -> Any:
+        def decorate(function: Any) -> Any:
+            state, space = State(), {"__name__": "memo._wrapper"}
+            source = "def outer(state):\n def wrapper(*a):\n  return state(*a)\n return wrapper\n"
+            exec(compile(source, "<memo wrapper>", "exec"), space)
+            made: Any = functools.wraps(function)(space["outer"](state))  # type: ignore[operator]
+            return made
+
+        return decorate(*given) if given else decorate
+
+    sys.modules["memo_like"] = types.ModuleType("memo_like")
+    sys.modules["memo_like"].persist = persist  # type: ignore[attr-defined]
+    try:
+        base = follow(module(wrapped=text.format(1)).f)
+        assert follow(module(wrapped=text.format(1).replace("ttl=1", "ttl=2")).f).version == base.version
+        assert follow(module(wrapped=text.format(1).replace("@persist(ttl=1)\n", "\n")).f).version == base.version
+        assert follow(module(wrapped=text.format(2)).f).version != base.version
+        helper = text.format(1).replace("return x\n", "return -x\n")
+        m = module(wrapped=helper)
+        assert follow(m.f).version != base.version
+        assert follow(m.f).follows["code"] == ["wrapped.f", "wrapped.g"]
+    finally:
+        del sys.modules["memo_like"]
+
+
+def test_modules_imported_by_a_name_made_at_run_time(module: Any) -> None:
+    text = "from importlib import import_module as load\ndef f(x):\n    return load({}).work(x)\n"
+    one = follow(module(dynamic=text.format("'plain_one'"), plain_one="def work(x):\n    return 1\n").f)
+    two = follow(module(dynamic=text.format("'plain_one'"), plain_one="def work(x):\n    return 2\n").f)
+    assert one.version != two.version
+    unknown = follow(module(dynamic=text.format("'plain' + str(x)")).f)
+    assert any("load in dynamic.f" in line for line in unknown.follows["not followed"])
+
+
+def test_threads_follow_at_once(module: Any) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    m = module(sample=SOURCE, other=OTHER)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: (key(follow(m.f)), code_of(m.Model)), range(64)))
+    assert len(set(found)) == 1
+
+
+def test_frozen_values_are_looked_at_once(module: Any) -> None:
+    text = """
+        from dataclasses import dataclass
+        from typing import NamedTuple
+        @dataclass(frozen=True)
+        class Config:
+            lr: float
+            def other(self):
+                return DEFAULT
+        class Pair(NamedTuple):
+            left: int
+        DEFAULT, PAIR = Config(0.1), Pair(1)
+        def f(x):
+            return DEFAULT.other(), PAIR
+        """
+    known = follow(module(frozen=text).f)
+    assert known.mutable is None
+    for old, new in (("0.1", "0.2"), ("Pair(1)", "Pair(2)"), ("return DEFAULT\n", "return -DEFAULT\n")):
+        assert key(follow(module(frozen=text.replace(old, new, 1)).f)) != key(known)
+
+
+def test_a_changed_working_directory_plays_no_part(tmp_path: Path) -> None:
+    import subprocess
+
+    (tmp_path / "script.py").write_text(
+        "import os, sys\n"
+        "def f(x):\n    return x\n"
+        "if len(sys.argv) > 1:\n    os.chdir('/')\n"
+        "from memo.fingerprint._code import follow\n"
+        "print(follow(f).version, follow(f).follows['not followed'])\n"
+    )
+    commands = (["script.py"], ["script.py", "away"], ["-m", "script", "away"])
+    runs = [
+        subprocess.run([sys.executable, *c], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for c in commands
+    ]
+    assert runs[0].endswith("[]\n")
+    assert len(set(runs)) == 1

@@ -9,7 +9,7 @@ import sys
 from types import CodeType
 from typing import Any
 
-from ._tree import LOOKUPS, STORED, WIDENING, Chain, Piece, constant
+from ._tree import STORED, WIDENING, Chain, Piece, constant
 
 VERSION = f"py{sys.version_info[0]}.{sys.version_info[1]}"
 FUTURE_ANNOTATIONS = 0x1000000  # a console hands it on from cell to cell; what it changes, if anything, is in the code
@@ -71,7 +71,7 @@ def piece_of_code(code: CodeType) -> Piece:
         tuple(sorted(reads)),
         {where: frozenset(used) for where, used in imports.items()},
         frozenset(attributes & WIDENING),
-        frozenset(constants) if attributes & LOOKUPS else frozenset(),
+        frozenset((called, c) for called in attributes for c in constants if c.replace(".", "").isidentifier()),
         frozenset(),
         {},
         False,

@@ -48,8 +48,24 @@ def is_immutable(value: Any, depth: int = 0) -> bool:
     module = kind.__module__
     if module == "numpy":
         base = kind.__base__
-        return kind.__name__ != "ndarray" and base is not None and any(c.__name__ == "generic" for c in kind.__mro__)
+        return kind.__name__ != "void" and base is not None and any(c.__name__ == "generic" for c in kind.__mro__)
     return (module.partition(".")[0], kind.__name__) in _IMMUTABLE
+
+
+def frozen_fields(value: Any) -> tuple[Any, ...] | None:
+    """The fields of a frozen dataclass or named tuple whose fields can't change either; None for anything else."""
+    kind = type(value)
+    params = kind.__dict__.get("__dataclass_params__")
+    if params is not None and params.frozen:
+        names = list(kind.__dataclass_fields__)
+        if len(getattr(value, "__dict__", ())) > len(names):
+            return None
+        fields = tuple(getattr(value, name, None) for name in names)
+    elif isinstance(value, tuple) and "_fields" in kind.__dict__ and not getattr(value, "__dict__", None):
+        fields = tuple(value)
+    else:
+        return None
+    return fields if all(map(is_immutable, fields)) else None
 
 
 def carries_code(value: Any) -> bool:

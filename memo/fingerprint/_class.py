@@ -115,6 +115,9 @@ def class_items(cls: type) -> list[tuple[str, Any]]:
     if is_enum:
         for name, member in own["_member_map_"].items():
             items[f"member {name}"] = member._value_
+    if "_field_defaults" in own and "_fields" in own:  # a named tuple
+        del items["_field_defaults"]
+        items.update((f"default {name}", value) for name, value in own["_field_defaults"].items())
     for name, annotation in _annotations(cls).items():
         items[f": {name}"] = annotation if isinstance(annotation, type) else describe(annotation)
         for index, part in enumerate(_classes_in(annotation, cls)):  # libraries such as pydantic run these

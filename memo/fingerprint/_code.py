@@ -223,11 +223,15 @@ class _Known:
     __slots__ = ("check", "mutable", "object", "static", "uses", "watch")
 
     def __init__(self, value: Any, walk: Walk) -> None:
+        from blake3 import blake3
+
         self.object = value
         self.watch = walk.watch
         self.check: Callable[[], bool] | None = walk.watch.still
         self.mutable = walk.mutable
-        self.static = bytes.fromhex(_hex("code", *walk.tokens)) + _captures(walk)
+        self.static: bytes = blake3("\0".join(walk.tokens).encode("utf-8", "surrogatepass") + _captures(walk)).digest(
+            20
+        )
         self.uses = 0
 
     def is_valid(self) -> bool:
@@ -242,6 +246,11 @@ def code_of(obj: Any) -> bytes:
 
     The library's own (standard or installed) count by name; the project's by everything that they run and read.
     """
+    known = _known.get(id(obj)) or _passing.get(id(obj))
+    if known is not None and (known.object is not obj or not known.is_valid()):
+        known = None
+    if known is not None and not known.mutable:
+        return known.static
     from blake3 import blake3
 
     if type(obj) is MethodType:
@@ -250,11 +259,10 @@ def code_of(obj: Any) -> bytes:
     if type(obj).__module__ == "functools" and type(obj).__name__ == "partial":
         parts = _fingerprint((obj.args, obj.keywords), "partial") + code_of(obj.func)
         return blake3(b"partial" + parts).digest(20)
-    known = _known.get(id(obj)) or _passing.get(id(obj))
-    if known is None or known.object is not obj or not known.is_valid():
+    if known is None:
         known = _look_at(obj)
-    if not known.mutable:
-        return known.static if len(known.static) == 20 else blake3(known.static).digest(20)
+        if not known.mutable:
+            return known.static
     outer: _Session | None = getattr(_current, "session", None)
     session = outer if outer is not None else _Session()
     _current.session = session

@@ -11,14 +11,14 @@ from types import FunctionType, ModuleType
 
 from ._modules import Expected, imported
 from ._project import distribution_of_file
-from ._tree import Chain, Piece
+from ._tree import LOOKUPS, Chain, Piece
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._walk import Walk
 
 _EVALUATE = frozenset({"eval", "exec", "compile"})
-_OWN_NAMES = frozenset({"eval", "exec", "globals", "vars", "__import__"})
+_OWN_NAMES = frozenset({"eval", "exec", "globals", "__import__"})
 
 
 def builtin(walk: Walk, function: FunctionType, name: str, found: Piece) -> None:
@@ -26,27 +26,36 @@ def builtin(walk: Walk, function: FunctionType, name: str, found: Piece) -> None
         return
     shown = f"{name} in {function.__module__}.{function.__qualname__}"
     if name == "__import__":
-        _named_modules(walk, function, found, shown)
+        import_by_name(walk, function, found, name)
     elif name in _EVALUATE:
         walk.follows["not followed"][shown] = None
     walk.tokens.append(f"module {own_module(walk, function)}")
 
 
+def is_lookup(value: object) -> bool:
+    """``from importlib import import_module``, under whatever name."""
+    return type(value) is FunctionType and value.__name__ in LOOKUPS and value.__module__ == "importlib"
+
+
 def library(walk: Walk, function: FunctionType, module: ModuleType, rest: Chain, found: Piece) -> None:
     shown = f"{function.__module__}.{function.__qualname__}"
     if module.__name__ == "importlib" and rest[0] == "import_module":
-        _named_modules(walk, function, found, f"importlib.import_module in {shown}")
+        import_by_name(walk, function, found, rest[0])
     elif module.__name__ == "sys" and rest[0] in ("modules", "_getframe"):
         walk.follows["not followed"][f"sys.{rest[0]} in {shown}"] = None
         walk.tokens.append(f"module {own_module(walk, function)}")
 
 
-def _named_modules(walk: Walk, function: FunctionType, found: Piece, shown: str) -> None:
-    if not found.named:
+def import_by_name(walk: Walk, function: FunctionType, found: Piece, read: str) -> None:
+    """``read`` is what the look-up is called there."""
+    shown = f"{read} in {function.__module__}.{function.__qualname__}"
+    names = sorted(name for called, name in found.named if called == read)
+    if not names:
         walk.follows["not followed"][shown] = None
         walk.tokens.append(f"module {own_module(walk, function)}")
-    for name in sorted(found.named):
-        follow_import(walk, function, 0, name, frozenset({()}))
+    for name in names:
+        level = len(name) - len(name.lstrip("."))
+        follow_import(walk, function, level, name[level:], frozenset({()}))
 
 
 def own_module(walk: Walk, function: FunctionType) -> str:

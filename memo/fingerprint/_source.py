@@ -253,21 +253,18 @@ def text_of(code: CodeType) -> str:
         return ""
     import ast
 
-    node = ast.parse(ast.unparse(node)).body[0]
-    for inner in ast.walk(node):
-        body = getattr(inner, "body", None)
-        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
+    parsed: Any = ast.parse(ast.unparse(node)).body[0]
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    for inner in ast.walk(parsed):
+        if isinstance(inner, definitions):
             inner.returns = None
             for arg in (*inner.args.posonlyargs, *inner.args.args, *inner.args.kwonlyargs):
                 arg.annotation = None
-        documented = isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and ast.get_docstring(
-            inner
-        )
-        if documented is not None and documented is not False and isinstance(body, list):
-            inner.body = body[1:] or [ast.Pass()]
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        node.decorator_list = []
-    return ast.unparse(node)
+        if isinstance(inner, (*definitions, ast.ClassDef)) and ast.get_docstring(inner) is not None:
+            inner.body = inner.body[1:] or [ast.Pass()]
+    if isinstance(parsed, definitions):
+        parsed.decorator_list = []
+    return ast.unparse(parsed)
 
 
 @contextmanager

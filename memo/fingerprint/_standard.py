@@ -12,7 +12,8 @@ from marshal import dumps
 from ._code import code_of
 from ._digest import digest
 from ._node import BARE, FIELDS, ITEMS, KEYED, PAIRS, SET, Node, Refusal, leaf, node
-from ._objects import attributes, class_head, refuse
+from ._objects import attributes, class_head
+from ._refused import REFUSED
 from ._values import sorted_keys
 
 TYPE_CHECKING = False
@@ -220,10 +221,6 @@ def _union(value: Any) -> Described:
     return node("union", list(value.__args__), SET)
 
 
-def _refuse(reason: str, *names: str) -> dict[str, Handler]:
-    return dict.fromkeys(names, refuse(reason))
-
-
 _PATHS = [
     f"{module}.{name}"
     for module in ("pathlib", "pathlib._local")
@@ -300,47 +297,5 @@ HANDLERS |= {
     "functools.partial": _partial,
     "functools.cached_property": _parts("cached_property", "func", "attrname"),
     "functools._lru_cache_wrapper": _parts("lru_cache", "__wrapped__"),
-    **_refuse(
-        "it is running code, which can't be looked at without running it",
-        "builtins.generator",
-        "builtins.async_generator",
-        "builtins.coroutine",
-        "builtins.frame",
-        "builtins.traceback",
-    ),
-    **_refuse("an open file has a position and an outside, and no value", "_io._IOBase", "mmap.mmap"),
-    **_refuse(
-        "it coordinates threads, tasks or processes, and has no value",
-        "_thread.lock",
-        "_thread.RLock",
-        "threading._RLock",
-        "threading.Condition",
-        "threading.Event",
-        "threading.Semaphore",
-        "threading.Barrier",
-        "threading.Thread",
-        "queue.Queue",
-        "_queue.SimpleQueue",
-        "asyncio.mixins._LoopBoundMixin",
-        "_asyncio.Future",
-        "concurrent.futures._base.Future",
-        "concurrent.futures._base.Executor",
-        "multiprocessing.synchronize.SemLock",
-        "multiprocessing.process.BaseProcess",
-        "subprocess.Popen",
-    ),
-    **_refuse(
-        "it is a connection to something outside of the program",
-        "_socket.socket",
-        "sqlite3.Connection",
-        "sqlite3.Cursor",
-        "multiprocessing.connection._ConnectionBase",
-    ),
-    **_refuse(
-        "what it refers to may be gone at any time",
-        "weakref.ReferenceType",
-        "weakref.WeakValueDictionary",
-        "weakref.WeakKeyDictionary",
-        "_weakrefset.WeakSet",
-    ),
+    **REFUSED,
 }

@@ -25,7 +25,7 @@ class Piece(NamedTuple):
     reads: tuple[Chain, ...]  #: globals and cells, sorted
     imports: dict[tuple[int, str], frozenset[Chain]]  #: (level, module) imported inside -> what is used of it
     dynamic: frozenset[str]  #: "__subclasses__" ...
-    named: frozenset[str]  #: constant arguments of import_module and __import__
+    named: frozenset[tuple[str, str]]  #: calls with a constant that may be a module's name: (what is called, name)
     binds: frozenset[str]  #: of a statement at module level: the names that it gives
     names: dict[str, list[tuple[int, str, Chain]]]  #: ... and which of them are modules or come from one
     tree: bool  #: False when it is normalised bytecode, which holds for one version of Python only
@@ -121,9 +121,10 @@ def piece_of(root: Any, own: frozenset[str] = frozenset(), body_only: bool = Tru
     scopes = [scope]
     imports: dict[tuple[int, str], set[Chain]] = {}
     dynamic: set[str] = set()
-    named: set[str] = set()
+    named: set[tuple[str, str]] = set()
     stack: list[Any] = []
     push = stack.append
+    name_, attribute, load, constant_ = _ast.Name, _ast.Attribute, _ast.Load, _ast.Constant
 
     def enter(kind: str) -> None:
         nonlocal scope
@@ -190,9 +191,10 @@ def piece_of(root: Any, own: frozenset[str] = frozenset(), body_only: bool = Tru
 
     def call(node: Any) -> None:
         emit("Call")
-        function_name = node.func.attr if type(node.func) is _ast.Attribute else getattr(node.func, "id", "")
-        if function_name in LOOKUPS and node.args and type(node.args[0]) is _ast.Constant:
-            named.add(str(node.args[0].value))
+        first = node.args[0] if node.args else None
+        if type(first) is constant_ and type(first.value) is str and first.value.replace(".", "").isidentifier():
+            called = node.func.attr if type(node.func) is attribute else getattr(node.func, "id", "")
+            named.add((called, first.value))
         push(node.keywords)
         push(node.args)
         push(node.func)
@@ -299,8 +301,6 @@ def piece_of(root: Any, own: frozenset[str] = frozenset(), body_only: bool = Tru
         _ast.JoinedStr: f_string,
     }
     layouts = _layouts
-    name_, attribute, load, constant_ = _ast.Name, _ast.Attribute, _ast.Load, _ast.Constant
-
     if body_only and type(root) in _FUNCTIONS:
         function(root)
     else:

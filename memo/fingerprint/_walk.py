@@ -26,10 +26,20 @@ from types import (
 )
 from typing import Any
 
-from ._captured import ATOMS, Mutable, carries_code, is_functools, is_immutable, is_member, parts_of, unwrapped
+from ._captured import (
+    ATOMS,
+    Mutable,
+    carries_code,
+    frozen_fields,
+    is_functools,
+    is_immutable,
+    is_member,
+    parts_of,
+    unwrapped,
+)
 from ._check import EMPTY, Watch
 from ._class import class_items
-from ._lookups import builtin, follow_import, library, own_module
+from ._lookups import builtin, follow_import, import_by_name, is_lookup, library, own_module
 from ._project import home_of, is_memo, is_project, label_of, package_of
 from ._source import piece
 from ._tree import STORED, Chain, Piece
@@ -152,6 +162,11 @@ class Walk:
             return self.node(value)
         if is_member(value):
             return f"{self.edge(kind, label + ' class', shown, shared)} {value._name_}"
+        fields = frozen_fields(value)
+        if fields is not None:
+            self.data.append((label, fields))
+            self.follows["data"][shown] = None
+            return f"{self.edge(kind, label + ' class', shown, shared)} data"
         if kind is object or kind.__module__ in _BY_TYPE:
             return self._by_type(value, shown)
         if "__wrapped__" in getattr(value, "__dict__", ()) and not self._project_class(kind):
@@ -208,9 +223,8 @@ class Walk:
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         for chain in found.reads:
             self._read(number, function, cells, chain, found)
-        read = {chain[0] for chain in found.reads}
-        for name in sorted(cells.keys() - read):  # "__class__" of super()
-            self._read(number, function, cells, (name,), found)
+        if "__class__" in cells and ("__class__",) not in found.reads:  # of super()
+            self._read(number, function, cells, ("__class__",), found)
         for (level, module), used in sorted(found.imports.items()):
             follow_import(self, function, level, module, used)
         if found.dynamic and found.dynamic != {"__dict__"}:
@@ -289,6 +303,8 @@ class Walk:
             rest = rest[1:]
         if rest == (STORED,) and isinstance(value, ModuleType):
             return
+        if is_lookup(value):
+            import_by_name(self, function, found, read.rpartition(".")[2])
         token = self.bindings.get(key)
         if token is None:
             label = f"{shown}" if shared else f"{number}.{read}"

@@ -86,13 +86,16 @@ def unpack_long(record: bytes) -> Record:
     return Record(record[25 : 25 + length], mark, record[25 + length :])
 
 
-def extent_of_head(start: bytes) -> tuple[int, int]:
-    """Where the head begins and ends, from the first 25 bytes of a record."""
-    if len(start) < 13:
+def about(start: bytes) -> tuple[bytes, int, int]:
+    """(head, mark, where the body begins) of a record, or of as much of it as there is."""
+    try:
+        length = start[12]
+        if length < 255:
+            return start[13 : 13 + length], 0, 13 + length
+        length, mark = _long.unpack_from(start, 13)
+        return start[25 : 25 + length], mark, 25 + length
+    except (IndexError, struct.error):
         raise DamagedError("a row is too short for an entry")
-    if start[12] < 255:
-        return 13, 13 + start[12]
-    return 25, 25 + int.from_bytes(start[13:17], "big")
 
 
 def now() -> int:

@@ -5,8 +5,8 @@ copy then, so a kill in between loses nothing: after a write to ``big`` the olde
 (that write never returned), after a write to ``small`` the new one hides the older in ``big``.
 
 Two writes of one name at once, one to each, must not remove each other: the big one removes only the small entry that it
-found when it began, and gives way to another. That check and a small write exclude each other among the threads of a
-process; between processes the few microseconds of the check are left, and cost an entry at worst.
+found when it began, and gives way to one that came meanwhile. That check and a small write exclude each other among the
+threads of a process; between processes the few microseconds of the check are left, and cost an entry at worst.
 """
 
 from __future__ import annotations
@@ -19,6 +19,13 @@ from ..protocols import Locks, Storage
 from ._lock import Turns
 
 
+class _BigWrite:
+    """A write to ``big`` that is going on, and whether a small one of its name came after it began."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.overtaken = name, False
+
+
 class Spill:
     """Bodies of at most ``above`` bytes go to ``small``, larger ones to ``big``. Words and locks are those of ``small``."""
 
@@ -26,6 +33,7 @@ class Spill:
         self.small, self.big, self.above = small, big, above
         self._read = small.read
         self._turns = Turns()
+        self._writes: set[_BigWrite] = set()
         self._moved = object()  # another one before each removal of the other copy
         # a storage that can tell at once that it has nothing of that name spares each miss the second look
         self._may_have: Callable[[str], bool] = getattr(big, "may_have", _maybe)
@@ -66,16 +74,27 @@ class Spill:
         suffix: str = "",
     ) -> None:
         if size > self.above:
-            before = self._heads[0].head(name)
-            self.big.write(name, parts, head, size=size, mark=mark, suffix=suffix)
-            with self._turns[name]:
-                now = self._heads[0].head(name)
-                if now is not None:
-                    self._moved = object()
-                    (self.small if now == before else self.big).remove(name)
+            this = _BigWrite(name)
+            self._writes.add(this)
+            try:
+                before = self._heads[0].head(name)
+                self.big.write(name, parts, head, size=size, mark=mark, suffix=suffix)
+                with self._turns[name]:
+                    now = self._heads[0].head(name)
+                    if now is not None:
+                        self._moved = object()
+                        if now == before and not this.overtaken:
+                            self.small.remove(name)
+                        elif not any(other.name == name for other in self._writes - {this}):
+                            self.big.remove(name)
+            finally:
+                self._writes.discard(this)
         else:
             with self._turns[name]:
                 self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
+                for other in tuple(self._writes):
+                    if other.name == name:
+                        other.overtaken = True
                 if self._may_have(name):
                     self._moved = object()
                     self.big.remove(name)
@@ -154,4 +173,3 @@ class Spill:
 
 def _maybe(name: str, /) -> bool:
     return True
-

@@ -13,9 +13,9 @@ from . import _eviction
 from ._database import Connection, Database
 from ._mirror import Mirror
 from ._rows import (
+    about,
     begin,
     digest,
-    extent_of_head,
     first_word,
     fromhex,
     key_of,
@@ -35,7 +35,7 @@ _UPSERT = (
     " record=excluded.record"
 )
 _LISTED = (  # of a long record only the beginning is read, by another way
-    "SELECT k, (SELECT prefix FROM prefixes WHERE id=e.prefix), size, mark, last, iif(size < 4000, record, NULL)"
+    "SELECT k, (SELECT prefix FROM prefixes WHERE id=e.prefix), size, last, iif(size < 4000, record, NULL)"
     " FROM entries e"
 )
 #: Whether a row's name has further components after ``?1``; "" is everything.
@@ -113,7 +113,7 @@ class Sqlite:
         body = list(parts)
         heading = head()
         record = pack(end, heading, mark, body)
-        if extent_of_head(record)[1] + size != len(record):
+        if about(record)[2] + size != len(record):
             raise ValueError(f"the parts of this body are not the {size} bytes that were announced")
         size += len(heading)
 
@@ -141,11 +141,12 @@ class Sqlite:
 
     def head(self, name: str, /) -> tuple[bytes, int] | None:
         _, key, end, _ = key_of(name)
-        for _, _, _, mark, _, record in self._database.rows(f"{_LISTED} WHERE k=?", (key,)):
-            start = record or self._start(key)
-            if start and start[:12] == end:
-                return start[slice(*extent_of_head(start))], mark
-        return None
+        rows = self._database.rows("SELECT iif(size < 4000, record, NULL) FROM entries WHERE k=?", (key,))
+        start = (rows[0][0] or self._start(key)) if rows else None
+        if start is None or start[:12] != end:
+            return None
+        head, mark, _ = about(start)
+        return head, mark
 
     def word(self, scope: str, /) -> int:
         rows = self._database.rows("SELECT word FROM words WHERE scope=?", (scope,))
@@ -210,11 +211,12 @@ class Sqlite:
         if pending and self._database.inode() is not None:
             _eviction.rank(self._database, [(key_of(name).number, rank) for name, rank in pending.items()])
 
-    def _items(self, rows: Iterable[tuple[int, str | None, int, int, str | None, bytes | None]]) -> Iterator[Item]:
-        for key, prefix, size, mark, last, record in rows:
+    def _items(self, rows: Iterable[tuple[int, str | None, int, str | None, bytes | None]]) -> Iterator[Item]:
+        for key, prefix, size, last, record in rows:
             start = record or self._start(key)
             if start and prefix is not None and len(start) > 12:  # else removed meanwhile, or damaged
-                yield Item(name_of(prefix, key, start, last), size, mark, start[slice(*extent_of_head(start))])
+                head, mark, _ = about(start)
+                yield Item(name_of(prefix, key, start, last), size, mark, head)
 
     def _start(self, key: int) -> bytes | None:
         """A long record up to the end of its head, without the pages of its body."""
@@ -224,7 +226,7 @@ class Sqlite:
             if connection.db is None:
                 return None
             with connection.db.blobopen("entries", "record", key, readonly=True) as blob:
-                _, end = extent_of_head(blob.read(25))
+                _, _, end = about(blob.read(25))
                 blob.seek(0)
                 return blob.read(end)
         except sqlite3.OperationalError:  # removed meanwhile
