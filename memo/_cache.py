@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import RLock
 from time import time
 from typing import Any
 
@@ -25,7 +26,20 @@ if TYPE_CHECKING:
     from ._front import Front
 
 _RETRY = 2.0  #: seconds for which a place that could not be opened is left alone
+_SMALL = 1 << 16  #: bytes; the bodies of rows, verified and unpacked in one step
 _VERIFIED = 10_000  #: identities of bodies remembered as verified
+
+
+_opening = RLock()
+
+
+def _after_fork() -> None:
+    global _opening
+    _opening = RLock()  # the thread that held it is not there to let go
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Default:
@@ -178,13 +192,17 @@ class Cache:
             return Miss(call, self.trouble("read", error))
         if record is None:
             return Miss(call, "never seen")
-        if record.mark != mark:
+        packed, marked, body, identity = record
+        if marked != mark:
             return Miss(call, "cleared")
-        if not record.head:
+        if not packed:
             return Miss(call, "deleted")
         try:
-            self._verify(call.key, record)
-            head = _entry.unpack(record.head, call.function)
+            if identity is None and len(body) < _SMALL:
+                head = _entry.verified(call.key, packed, body, call.function)
+            else:
+                self._verify(call.key, record)
+                head = _entry.unpack(packed, call.function)
         except DamagedError as error:
             return Miss(call, self.trouble("read", error, "damaged: "))
         if head.created < since:
@@ -193,12 +211,12 @@ class Cache:
         if isinstance(fresh, Stale):
             return Miss(call, fresh.why)
         try:
-            load = self._loader(head)
-            value = load(record.body)
+            load = self._load if head.codecs == () and head.serializer == self.serializer.name else self._loader(head)
+            value = load(body)
         except Exception as error:
             return Miss(call, self.trouble("load", error, "could not be loaded: "))
         if front is not None:
-            front.put(front_key, value, head, fresh.until, load, record.body)
+            front.put(front_key, value, head, fresh.until, load, body)
         return Hit(head, value)
 
     def store(
@@ -248,18 +266,18 @@ class Cache:
             return None
 
     def _open(self) -> Opened:
-        if self._opened is None:
-            storage, folder = self._asked, ""
-            if storage is None or isinstance(storage, str):
+        with _opening:  # two threads at once would have two places, and share no flights
+            if self._opened is None:
+                storage, folder = self._asked, ""
                 if storage == "memory":
                     from .storages.memory import Memory
 
                     storage = Memory()
-                else:
+                elif storage is None or isinstance(storage, str):
                     folder = os.path.abspath(str(self.location))
                     storage, _ = open_place(folder, kind=storage, create=True, trust=self.trust_folder)
-            self._opened = Opened(storage, folder)
-        return self._opened
+                self._opened = Opened(storage, folder)
+            return self._opened
 
     def _verify(self, name: str, record: Record) -> None:
         if record.identity is None or self.checksum == "always":

@@ -208,9 +208,7 @@ class Runner:
         before: tuple[bytes, int] | None,
     ) -> bool:
         """Store, unless the result comes from what is no longer so, or somebody cleared or wrote this key meanwhile."""
-        if (state.check is not None and not state.check()) or (
-            state.mutable is not None and state.all_captures() != captures
-        ):
+        if not self._as_before(state, captures):
             events.warn_once(
                 f"{self.name}:rebound",
                 f"what {self.name} reads from outside changed while it ran, so its result was returned, not stored",
@@ -232,6 +230,18 @@ class Runner:
         if self._purging:
             self._purging = opened.purge(call.scope, state.mark, _PURGE)
         return True
+
+    def _as_before(self, state: State, captures: bytes) -> bool:
+        """Whether code and captured data are what they were when the call began; a rebinding to an equal is none."""
+        if state.check is not None and not state.check():
+            try:
+                now = self.follow()
+            except Exception:
+                return False
+            followed = state.followed
+            if followed is None or (now.version, now.captures) != (followed.version, followed.captures):
+                return False
+        return state.mutable is None or state.all_captures() == captures
 
     # ------------------------------------------------------------------------------------------------- hits
 

@@ -157,9 +157,7 @@ def test_rebinding_to_an_equal_value_is_the_same_key(module: Any) -> None:
     m.other.FACTOR = int("2")
     assert key(follow(m.f)) == key(before)
     patch_name(m)
-    patch_name_back = m.substitute
     assert key(follow(m.f)) != key(before)
-    del patch_name_back
 
 
 def test_deleted_and_later_defined_names(module: Any) -> None:
