@@ -228,7 +228,25 @@ def _wrap(function: Any, settled: dict[str, Any]) -> FunctionType:
     _can_be_persisted(function)
     options = Options(**settled)
     _fits(function, options)
+    _marked(function, options)
     return _handle.attach(Runner(function, options))
+
+
+def _marked(function: FunctionType, options: Any) -> None:
+    """NoHash[T] and HashBy[fn] on parameters act as ignore= and key= do, which win where both speak."""
+    import sys
+
+    annotations = function.__annotations__
+    if "memo.fingerprint._hooks" not in sys.modules or not annotations or callable(options.key):
+        return  # nobody has a mark to annotate with
+    from .fingerprint import NoHash, marks
+
+    given = options.key or {}
+    found = {n: m for n, m in marks(annotations, function.__globals__).items() if n not in given and n not in options.ignore}
+    options.ignore += tuple(name for name, mark in found.items() if mark is NoHash)
+    by = {name: mark for name, mark in found.items() if mark is not NoHash}
+    if by:
+        options.key = {**given, **by}
 
 
 def _can_be_persisted(function: Any) -> None:

@@ -75,10 +75,13 @@ class Parameters:
 
 
 _SOURCE = """\
-def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}{makers}):
+def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}{makers}):
     def {name}({declaration}):
         {s} = {r}.state{made}
-        {k} = {encoded}
+        try:
+            {k} = {encoded}
+        except {ValueError}:  # marshal knows no text of 2 GB
+            {k} = {s}.encode({counted})
         if {len}({k}) > {short}:
             {k} = {s}.shorten({k})
         if {s}.watch[0] == {s}.seen and not {s}.busy and ({s}.check is None or {s}.check()):
@@ -123,7 +126,7 @@ def generate(
         prefix += "_"
     p = {
         word: f"{prefix}_{word}"
-        for word in ("make", "r", "plain", "dumps", "none", "next", "type", "len", "s", "k", "v", "function", "key")
+        for word in ("make", "r", "plain", "dumps", "none", "next", "type", "len", "ValueError", "s", "k", "v", "function", "key")
     }
     counted: list[str] = []
     made: list[str] = []
@@ -154,13 +157,14 @@ def generate(
         unpack=unpack,
         unpacked=f"\n        {unpack}",
         encoded=encoded,
+        counted=tuple_,
         made="".join("\n        " + line for line in made),
         makers="".join(f", {prefix}_maker_{name}" for name in parameters.names if name in makers),
     )
     scope: dict[str, Any] = {"__name__": function.__module__}
     exec(_compiled(source, function.__name__), scope)
     ordered = [makers[name] for name in parameters.names if name in makers]
-    wrapper, bind, invoke, encode = scope[p["make"]](runner, PLAIN, marshal.dumps, _NONE, next, type, len, *ordered)
+    wrapper, bind, invoke, encode = scope[p["make"]](runner, PLAIN, marshal.dumps, _NONE, next, type, len, ValueError, *ordered)
     wrapper.__code__ = wrapper.__code__.replace(co_name=function.__name__, co_qualname=function.__qualname__)
     for made_function in (wrapper, bind):
         made_function.__defaults__, made_function.__kwdefaults__ = function.__defaults__, function.__kwdefaults__

@@ -154,6 +154,15 @@ def test_ignore_and_key(tmp_path: Path) -> None:
     assert h.cache_info()[:2] == (1, 1)
 
 
+def test_marks_on_parameters(tmp_path: Path) -> None:
+    @persist(location=tmp_path / "p")
+    def g(x: memo.HashBy[len], log: memo.NoHash[object], y: int = 1):
+        return x
+
+    assert g("ab", open) == g("cd", print) == "ab"
+    assert g("abc", None) == "abc"
+
+
 def test_an_argument_without_a_key(tmp_path: Path) -> None:
     f, calls = counting(tmp_path)
     with pytest.raises(UnkeyableError, match=r"x\[1\].*ignore="):
