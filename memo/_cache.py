@@ -229,6 +229,7 @@ class Cache:
         policy: Policy,
         front: Front | None,
         front_key: bytes,
+        notes: bytes = b"",
     ) -> Head | None:
         """Store a result; None, and one warning, when that could not be done. Fills ``front``."""
         try:
@@ -237,7 +238,7 @@ class Cache:
             for codec in self.codecs:
                 parts = codec.encode(parts)
             size = sum(memoryview(part).nbytes for part in parts)
-            head = Head(call.function, self.clock(), seconds, self.serializer.name, self._names, size, stamp, b"")
+            head = Head(call.function, self.clock(), seconds, self.serializer.name, self._names, size, stamp, notes)
             sealing = _entry.Sealing(call.key, parts, head)
             opened.storage.write(call.key, parts, sealing.head, size=size, mark=mark, suffix=self._suffix)
             opened.name(call)

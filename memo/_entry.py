@@ -4,8 +4,8 @@ A head is a fixed part, the variable texts, and 16 bytes of blake3 over *body, h
 storage (torn, truncated, swapped with another entry, written by another format) is recognised before anything of it is
 decoded, with a single pass over the body. Layout, little-endian, format 1:
 
-    magic "\\x93m" | format u8 | flags u8 (0) | created f64 s | seconds f32 | body size u64 |
-    length u8 + names of serializer and codecs, joined by "," | length u16 + stamp | notes ... | digest 16 bytes
+    magic "\\x93m" | format u8 | flags u8 (0) | created f64 s | seconds f32 | body size u64 | length of names u8 |
+    length of stamp u16 | names of serializer and codecs, joined by "," | stamp | notes ... | digest 16 bytes
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from .model import Buffer, Head, Record
 FORMAT = 1
 DIGEST = 16  #: bytes
 _MAGIC = b"\x93m"
-_FIXED = Struct("<2sBBdfQB")
+_FIXED = Struct("<4sdfQBH")
+_LENGTHS = 24  #: where the two lengths begin
 _PREFIX = _MAGIC + bytes((FORMAT, 0))
 _THREADED = 8 << 20  #: bytes from which blake3 gains by more threads, and hashing by a thread of its own
 
@@ -34,9 +35,8 @@ class Sealing:
         names = ",".join((head.serializer, *head.codecs)).encode()
         self._fields = b"".join(
             (
-                _FIXED.pack(_MAGIC, FORMAT, 0, head.created, head.seconds, head.size, len(names)),
+                _FIXED.pack(_PREFIX, head.created, head.seconds, head.size, len(names), len(head.stamp)),
                 names,
-                len(head.stamp).to_bytes(2, "little"),
                 head.stamp,
                 head.notes,
             )
@@ -88,7 +88,8 @@ def _threads() -> int:
 
 
 _new = tuple.__new__
-_names: dict[bytes, tuple[str, tuple[str, ...]]] = {}  # a cache has few combinations of serializer and codecs
+#: what the variable texts of a head say, by their bytes: a cache has few combinations of serializer, codecs and stamp
+_texts: dict[bytes, tuple[str, tuple[str, ...], bytes]] = {}
 
 
 def unpack(data: bytes, function: str = "") -> Head:
@@ -98,23 +99,24 @@ def unpack(data: bytes, function: str = "") -> Head:
             raise DamagedError("not an entry of memo")
         raise DamagedError(f"written in format {data[2]}.{data[3]}, this memo reads format {FORMAT}")
     try:
-        _, _, _, created, seconds, size, length = _FIXED.unpack_from(data)
-        at = _FIXED.size
-        serializer, codecs = _names.get(data[at : at + length]) or _read_names(data[at : at + length])
-        at += length + 2
-        end = at + data[at - 2] + (data[at - 1] << 8)
+        _, created, seconds, size, names, stamp = _FIXED.unpack_from(data)
+        end = _FIXED.size + names + stamp
+        texts = data[_LENGTHS:end]
+        serializer, codecs, stamp = _texts.get(texts) or _read_texts(texts, names)
     except (error, IndexError, ValueError) as problem:
         raise DamagedError(f"the head can't be read: {problem}") from problem
-    if end > len(data) - DIGEST:
+    if end + DIGEST > len(data):
         raise DamagedError("the head is too short")
-    return _new(Head, (function, created, seconds, serializer, codecs, size, data[at:end], data[end:-DIGEST]))
+    return _new(Head, (function, created, seconds, serializer, codecs, size, stamp, data[end:-DIGEST]))
 
 
-def _read_names(data: bytes) -> tuple[str, tuple[str, ...]]:
-    serializer, *codecs = data.decode().split(",")
-    if len(_names) < 100:
-        _names[data] = serializer, tuple(codecs)
-    return serializer, tuple(codecs)
+def _read_texts(texts: bytes, length: int) -> tuple[str, tuple[str, ...], bytes]:
+    at = _FIXED.size - _LENGTHS
+    serializer, *codecs = texts[at : at + length].decode().split(",")
+    read = serializer, tuple(codecs), texts[at + length :]
+    if len(texts) < 30 and len(_texts) < 100:
+        _texts[texts] = read
+    return read
 
 
 def verify(name: str, record: Record) -> None:

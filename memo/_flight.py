@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock, get_ident
 from hashlib import blake2b
+from itertools import count
+from mmap import PROT_READ, mmap
 from struct import Struct
-from time import monotonic, sleep
+from time import monotonic, sleep, time_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_EIGHT = Struct("Q").pack
 _FLOCK = Struct("hhqqi4x").pack  # struct flock of Linux, 64 bit
 
 
@@ -105,12 +108,22 @@ _all: Any = _weak_set()
 
 
 class LockFile:
-    """Locks between the processes of one host: one byte of one file a key, freed by the kernel at death."""
+    """Locks between the processes of one host: one byte of one file a key, freed by the kernel at death.
+
+    ``stores[0]`` is another number after each ``note()`` of any process: who had looked a key up and sees the same
+    number once he has its lock knows without a second look that nobody has stored anything in between.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = -1
+        self.stores: Any = _Changing()
         _all.add(self)
+
+    def note(self) -> None:
+        """Something was stored. To be said before the key's lock is given back."""
+        if self._file >= 0:
+            os.pwrite(self._file, _EIGHT(time_ns() ^ get_ident()), 0)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return LockFile, (self._path,)
@@ -123,6 +136,12 @@ class LockFile:
         if self._file < 0:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.open(self._path, flags, 0o600)
+            try:
+                if os.fstat(self._file).st_size < 8:
+                    os.ftruncate(self._file, 8)  # only ever grows; what it holds is any number
+                self.stores = memoryview(mmap(self._file, 8, prot=PROT_READ)).cast("Q")
+            except (OSError, ValueError):
+                pass  # then everybody looks again
         return self._file
 
     def file(self, name: str) -> Any:
@@ -134,12 +153,23 @@ class LockFile:
 
     def byte(self, name: str, kind: int) -> bool:
         """Set one byte's lock, without waiting; False when another holds it."""
-        offset = int.from_bytes(blake2b(name.encode(), digest_size=7).digest(), "little")  # of a file of 2**63 at most
+        # behind the number, and within the 2**63 bytes that a file may have
+        offset = 8 + int.from_bytes(blake2b(name.encode(), digest_size=7).digest(), "little")
         try:
             fcntl.fcntl(self._open(), fcntl.F_OFD_SETLK, _FLOCK(kind, 0, offset, 1, 0))
         except (BlockingIOError, PermissionError):
             return False
         return True
+
+
+class _Changing:
+    """Never the same number twice: where nothing is known of others' stores."""
+
+    def __init__(self) -> None:
+        self._count = count(-1, -1)  # the numbers of a file are positive
+
+    def __getitem__(self, index: int) -> int:
+        return next(self._count)
 
 
 class Locked:

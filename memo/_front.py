@@ -16,6 +16,7 @@ from .model import Head
 
 LIMIT = 16 << 20  #: bytes a function, keys and overhead included
 BODY = 1 << 18  #: bytes; a larger body is read again from the storage, which maps it
+_FOREVER = float("inf")
 _OVERHEAD = 200  #: bytes, what an entry costs in the dictionaries besides its bytes
 
 _FLAT: dict[type, Callable[[Any], Any]] = {list: list.copy, dict: dict.copy, set: set.copy}
@@ -38,7 +39,7 @@ class Front:
 
     def put(self, key: bytes, value: Any, head: Head, until: float, load: Callable[[Any], Any], body: object) -> None:
         """``body`` is what ``load`` makes an equal value from; it is kept when it is bytes, and not too many."""
-        kind, forever = type(value), until == float("inf")
+        kind, forever = type(value), until == _FOREVER
         if kind in PLAIN:
             self.size += len(value) if kind in (str, bytes) else 0
             if forever:

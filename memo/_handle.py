@@ -10,11 +10,11 @@ from functools import partial
 from time import perf_counter
 from types import FunctionType, MethodType
 
-from . import events, settings
+from . import events, explain, settings
 from ._run import Runner, runners
 from ._state import shorten
 from ._wrapper import SHORT
-from .errors import NotCachedError
+from .errors import NotCachedError, UnkeyableError
 from .model import Call, Hit, Miss
 
 TYPE_CHECKING = False
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from ._opened import Opened
     from ._state import State
+    from .explain import Looked, Why
     from .protocols import CacheInfo, Entry
 
 #: handles that take the function's arguments, and how many of their own come first
-_WITH_ARGUMENTS = {"cache_key": 0, "is_cached": 0, "get": 0, "get_or": 1, "set": 1, "delete": 0, "refresh": 0}
+_WITH_ARGUMENTS = {"cache_key": 0, "is_cached": 0, "get": 0, "get_or": 1, "set": 1, "delete": 0, "refresh": 0, "why": 0}
 _WITHOUT = ("cache_info", "cache_clear", "cache_parameters", "entries")
 
 
@@ -96,10 +97,11 @@ class Handle:
 
     def set(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
         """Store ``value`` as the result of this call, as if it had been computed in no time."""
-        state, call, opened, _ = self._call(args, kwargs)
+        state, call, opened, _, key, captures = self._keyed(args, kwargs)
         if state is not None and opened is not None:
             policy = self._runner.policy()
-            self._put(state, call, opened, value, 0.0, policy.begin(call))
+            looked = explain.look(self._runner, call, captures, key)
+            self._put(state, call, opened, value, 0.0, policy.begin(call), looked, "set")
 
     def delete(self, *args: Any, **kwargs: Any) -> bool:
         """Forget the result of this call; whether there was one. A computation under way does not bring it back."""
@@ -121,13 +123,14 @@ class Handle:
     def refresh(self, *args: Any, **kwargs: Any) -> Any:
         """Compute this call now, whatever is stored, store the result and return it."""
         runner = self._runner
-        state, call, opened, values = self._call(args, kwargs)
+        state, call, opened, values, key, captures = self._keyed(args, kwargs)
         if state is None or opened is None:
             return runner.invoke(runner.function, values)
+        looked = explain.look(runner, call, captures, key)
         token = runner.policy().begin(call)
         began = perf_counter()
         value = runner.invoke(runner.function, values)
-        self._put(state, call, opened, value, perf_counter() - began, token)
+        self._put(state, call, opened, value, perf_counter() - began, token, looked, "mode refresh")
         next(runner.misses)
         return value
 
@@ -154,11 +157,24 @@ class Handle:
             runner.cache().trouble("list", error)
         return listed
 
+    def why(self, *args: Any, **kwargs: Any) -> Why:
+        """Why this call would compute, compared with the nearest stored result, or since when it is a hit. Computes nothing."""
+        try:
+            state, call, opened, _, key, captures = self._keyed(args, kwargs)
+        except UnkeyableError as error:
+            return explain.unkeyable(self._runner.name, error)
+        return explain.why(self._runner, state, call, opened, captures, key)
+
     # ----------------------------------------------------------------------------------------------- inside
 
     def _call(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[State | None, Call, Opened | None, tuple[Any, ...]]:
+        return self._keyed(args, kwargs)[:4]
+
+    def _keyed(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[State | None, Call, Opened | None, tuple[Any, ...], bytes, bytes]:
         runner = self._runner
         values = runner.bind(*args, **kwargs)
         key = runner.encode(values)
@@ -167,8 +183,9 @@ class Handle:
         off = settings.current(runner.name, runner.mode, runner.file).name == "off"
         state = runner.valid() if key and not off else None
         if state is None:
-            return None, Call(runner.name, "", runner.counted, values), None, values
-        return state, runner.make_call(state, state.all_captures(), key, values), runner.cache().ready(), values
+            return None, Call(runner.name, "", runner.counted, values), None, values, key, b""
+        captures = state.all_captures()
+        return state, runner.make_call(state, captures, key, values), runner.cache().ready(), values, key, captures
 
     def _look(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hit | Miss:
         runner = self._runner
@@ -178,15 +195,19 @@ class Handle:
         cache = runner.cache()
         return cache.lookup(call, state.mark, cache.clock(), runner.policy(), 0.0, None, b"")
 
-    def _put(self, state: State, call: Call, opened: Opened, value: Any, seconds: float, token: Any) -> None:
+    def _put(
+        self, state: State, call: Call, opened: Opened, value: Any, seconds: float, token: Any, looked: Looked, why: str
+    ) -> None:
         runner, policy = self._runner, self._runner.policy()
         stamp = policy.seal(token, value)
         if stamp is None:
             return
         try:
             opened.touch(call.scope)  # a flight under way sees that it is overtaken
-            if runner.cache().store(call, value, seconds, state.mark, stamp, policy, None, b"") is not None:
+            cache = runner.cache()
+            if cache.store(call, value, seconds, state.mark, stamp, policy, None, b"", looked[0]) is not None:
                 next(runner.stores)
+                explain.remember(runner, opened, call, state, looked, why, True, cache.clock())
             opened.touch(call.scope)  # fronts look again
         except Exception as error:
             runner.cache().trouble("store", error, call=call)

@@ -14,6 +14,7 @@ from .protocols import Locks, Storage
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 
 class Opened:
@@ -25,9 +26,11 @@ class Opened:
         self.heads = _abilities.heads(storage)
         self.flights, lock_file = _shared_flights(folder)
         self.locks: Locks | LockFile | None = lock_file
+        self.lock_file = lock_file or LockFile("")
         if isinstance(storage, Locks):
             self.locks = storage
         self._named: set[str] = set()
+        self.histories: dict[str, Any] = {}  #: of the functions that computed something here, for explain
 
     def name(self, call: Call) -> None:
         """Keep the function's full name once, so that people can read a listing: keys hold only what is safe."""
@@ -87,6 +90,7 @@ class Opened:
             try:
                 reset()
                 self._named.clear()
+                self.histories.clear()
             except Exception as failure:
                 events.warn_once(
                     f"{self.folder}:reset", f"the ruined cache at {self.folder} could not be rebuilt: {failure}"

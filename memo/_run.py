@@ -34,6 +34,7 @@ _PURGE = 200  #: dead entries removed with each store after a clear
 _ABSENT = object()
 
 runners: list[Runner] = []  #: of this process, for flags and statistics
+_explain: Any = None  #: memo.explain, from the first miss on: an import statement would cost every miss more
 
 
 class Options:
@@ -125,6 +126,8 @@ class Runner:
             if value is not _ABSENT:
                 return value
         cache = self._cache or self.cache()
+        opened = cache.ready()
+        seen = opened.lock_file.stores[0] if opened is not None else 0
         call = self.make_call(state, captures, key, values)
         outcome = cache.lookup(
             call, state.mark, cache.clock(), self._policy or self.policy(), since, state.table, front_key
@@ -133,7 +136,7 @@ class Runner:
             return self._hit(call, outcome)
         if mode.name == "only-cached":
             raise NotCachedError(outcome)
-        return self._compute(call, state, captures, front_key, values, outcome, since, mode.name != "read-only")
+        return self._compute(call, state, captures, front_key, values, outcome, since, seen, mode.name != "read-only")
 
     def _compute(
         self,
@@ -144,12 +147,14 @@ class Runner:
         values: tuple[Any, ...],
         miss: Miss,
         since: float,
+        seen: int,
         keep: bool,
     ) -> Any:
         """Compute, one at a time for each key, and store. All in one frame, so that deep recursion stays possible."""
         cache, policy = self.cache(), self.policy()
         opened = cache.ready() if keep else None
         flight = lock = before = None
+        explain = _explain or _explaining()
         if opened is not None:
             while True:
                 joined = opened.flights.join(call.key, state.mark)
@@ -170,19 +175,23 @@ class Runner:
                 if opened.locks is not None:
                     lock = opened.locks.lock(call.key, -1)
                     lock.__enter__()
-                # another thread or process may have stored it between our look-up and our turn
-                before = opened.head(call.key)
+                # Another thread or process may have stored it between our look-up and our turn.
+                if opened.lock_file.stores[0] != seen or miss.why != "never seen":
+                    before = opened.head(call.key)
                 if before is not None and before[0] and before[1] == state.mark:
                     outcome = cache.lookup(call, state.mark, cache.clock(), policy, since, state.table, front_key)
                     if isinstance(outcome, Hit):
                         flight.stored = True
                         return self._hit(call, outcome)
+            if opened is not None:
+                key = front_key if state.mutable is None else front_key[len(captures) :]
+                looked = explain.look(self, call, captures, key)
             token = policy.begin(call)
             began = perf_counter()
             value = self.invoke(self.function, values)
             seconds = perf_counter() - began
             if opened is not None:
-                stored = self._keep(opened, call, state, captures, front_key, value, seconds, token, before)
+                stored = self._keep(opened, call, state, captures, front_key, value, seconds, token, before, looked[0])
                 if flight is not None:
                     flight.stored = stored
         finally:
@@ -191,8 +200,11 @@ class Runner:
             if flight is not None and opened is not None:
                 opened.flights.land(call.key, flight)
         next(self.misses)
+        if opened is not None:
+            explain.remember(self, opened, call, state, looked, miss.why, stored, cache.clock())
         if events.wanted("miss"):
-            events.emit(Event("miss", self.name, call.key, miss.why, seconds, 0))
+            why = explain.line(self, opened, call, miss)
+            events.emit(Event("miss", self.name, call.key, why, seconds, 0))
         return value
 
     def _keep(
@@ -206,6 +218,7 @@ class Runner:
         seconds: float,
         token: Any,
         before: tuple[bytes, int] | None,
+        notes: bytes,
     ) -> bool:
         """Store, unless the result comes from what is no longer so, or somebody cleared or wrote this key meanwhile."""
         if not self._as_before(state, captures):
@@ -221,9 +234,10 @@ class Runner:
         stamp = policy.seal(token, value)
         if stamp is None:
             return False
-        head = self.cache().store(call, value, seconds, state.mark, stamp, policy, state.table, front_key)
+        head = self.cache().store(call, value, seconds, state.mark, stamp, policy, state.table, front_key, notes)
         if head is None:
             return False
+        opened.lock_file.note()
         next(self.stores)
         self.bytes += head.size
         self._know(seconds)
@@ -391,3 +405,10 @@ class Runner:
         """Flags have changed: look up the place and what is asked of it again."""
         self._cache = None
         self.state = State(self.hits, self.encode_values)
+
+
+def _explaining() -> Any:
+    global _explain
+    from . import explain as _explain
+
+    return _explain

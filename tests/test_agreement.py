@@ -17,7 +17,9 @@ SIZES = [0, 1, 15, 15, 15, 100, 3_999, 5_000, 65_536, 65_537, 300_000]
 def commands(seed, count):
     rng = random.Random(seed)
     digests = [rng.randbytes(20).hex() for _ in range(6)]
-    names = [f"{scope}/{version}/{digest}" for scope in ("f-01", "g-02") for version in ("v1", "v2") for digest in digests]
+    names = [
+        f"{scope}/{version}/{digest}" for scope in ("f-01", "g-02") for version in ("v1", "v2") for digest in digests
+    ]
     names += ["f-01/v1", "names/f-01"]
     for _ in range(count):
         verb = rng.choices(

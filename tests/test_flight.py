@@ -197,15 +197,16 @@ print(slow(1, sys.argv[3]), flush=True)
 
 def worker(tmp_path: Path, kind: str, how: str = "") -> subprocess.Popen:
     script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    command = [sys.executable, "-W", "error", str(script), str(tmp_path / "place"), kind, str(tmp_path / "log"), how]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if not script.exists():  # another worker may be reading it
+        script.write_text(WORKER)
+    command = [sys.executable, "-X", "faulthandler", "-W", "error", str(script), str(tmp_path / "place"), kind, str(tmp_path / "log"), how]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 @pytest.mark.parametrize("kind", STORAGES)
 def test_processes_compute_once(tmp_path: Path, kind: str) -> None:
     workers = [worker(tmp_path, kind) for _ in range(4)]
-    assert [w.communicate(timeout=SECONDS)[0] for w in workers] == ["1\n"] * 4
+    assert [(w.communicate(timeout=SECONDS)[0], w.returncode) for w in workers] == [("1\n", 0)] * 4
     assert (tmp_path / "log").read_text() == "x"
 
 

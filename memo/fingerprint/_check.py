@@ -1,9 +1,9 @@
 """The generated check: has anything that was followed been rebound?
 
-One boolean expression per module, run with that module's own dictionary as globals, so that each name costs one
-specialised load and one comparison of identities (4 ns) whatever the size of the module. Constants sit in closure
-cells. What is not a name (cells, ``__code__``, class attributes, names that were missing) is compared in the first of
-these functions, which calls the others.
+One boolean expression, run with the dictionary of the module of which most is read as globals, so that each name
+costs one specialised load and one comparison of identities (4 ns) whatever the size of the module. Constants sit in
+closure cells. What is not a name there (cells, ``__code__``, some names of other modules) is compared in the same
+function; for many names of another module, for classes and for names that were missing, it calls others.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from ._class import counts
 
+_INLINE = 3  #: names: for more of one module, a function of its own costs less than looking each up in its dictionary
 _MANY = 200  #: terms: compiling more takes milliseconds, which a process that asks once need not pay
 
 
@@ -40,13 +41,9 @@ class Watch:
     def cell(self, cell: CellType, value: Any) -> None:
         self.cells.setdefault(id(cell), (cell, value))
 
-    def function(self, function: FunctionType) -> None:
-        self.functions[id(function)] = (
-            function,
-            function.__code__,
-            function.__defaults__,
-            function.__kwdefaults__,
-        )
+    def function(self, function: FunctionType, defaults: bool = True) -> None:
+        found = (function.__defaults__, function.__kwdefaults__) if defaults else (ANY, ANY)
+        self.functions[id(function)] = (function, function.__code__, *found)
 
     def class_(self, cls: type) -> None:
         self.classes[id(cls)] = _Class(cls)
@@ -67,8 +64,8 @@ class Watch:
         for function, code, defaults, keywords in self.functions.values():
             if (
                 function.__code__ is not code
-                or function.__defaults__ is not defaults
-                or function.__kwdefaults__ is not keywords
+                or (defaults is not ANY and function.__defaults__ is not defaults)
+                or (keywords is not ANY and function.__kwdefaults__ is not keywords)
             ):
                 return False
         return all(same() for same in self.classes.values()) and all(more() for more in self.more)
@@ -92,26 +89,29 @@ class Watch:
         terms: list[str] = []
         values: list[Any] = []
         calls: list[Callable[[], bool]] = []
-        home: dict[str, Any] | None = None
+        home = max((found[:2] for found in self.dicts.values()), key=lambda found: len(found[1]), default=(_BARE,))[0]
         for namespace, names, missing in self.dicts.values():
             plain = {n: v for n, v in names.items() if n.isidentifier() and not iskeyword(n)}
             odd = [(n, v) for n, v in names.items() if n not in plain]
             own = [f"{name} is {{}}" for name in plain]
-            if own and home is None:
-                home = namespace
+            if namespace is home:
                 terms += own
                 values += plain.values()
-            elif own:
+            elif len(own) <= _INLINE and type(namespace) is dict and all(name in namespace for name in plain):
+                terms += [f"{{}}[{name!r}] is {{}}" for name in plain]
+                for value in plain.values():
+                    values += (namespace, value)
+            else:
                 calls.append(_generate(own, list(plain.values()), namespace))
             if missing or odd:
                 calls.append(_absent(namespace, tuple(sorted(missing)), odd))
         for function, code, defaults, keywords in self.functions.values():
             terms.append("{}.__code__ is {}")
             values += (function, code)
-            if defaults is not None:
+            if defaults is not None and defaults is not ANY:
                 terms.append("{}.__defaults__ is {}")
                 values += (function, defaults)
-            if keywords is not None:
+            if keywords is not None and keywords is not ANY:
                 terms.append("{}.__kwdefaults__ is {}")
                 values += (function, keywords)
         for cell, value in self.cells.values():
@@ -125,11 +125,13 @@ class Watch:
         calls += self.more
         terms += ["{}()"] * len(calls)
         values += calls
-        return _generate(terms, values, _BARE if home is None else home) if terms else None
+        return _generate(terms, values, home) if terms else None
 
 
-_BARE = {"__builtins__": {"NameError": NameError, "ValueError": ValueError}}
+_BARE: dict[str, Any] = {"__builtins__": {}}
+_GONE = (NameError, KeyError, ValueError)  #: of a name, of an entry in another module's dictionary, of a cell
 EMPTY = object()  #: in place of the contents of a cell that has none
+ANY = object()  #: in place of defaults that do not count
 
 
 def _contents(cell: CellType) -> Any:
@@ -158,7 +160,7 @@ class _Class:
         self.counted = self._counted()
 
     def _counted(self) -> dict[str, Any]:
-        return {name: value for name, value in self.cls.__dict__.items() if counts(name, value)}
+        return {name: value for name, value in list(self.cls.__dict__.items()) if counts(self.cls, name, value)}
 
     def __call__(self) -> bool:
         now = list(self.cls.__dict__.values())
@@ -195,16 +197,16 @@ def _generate(terms: list[str], values: list[Any], namespace: dict[str, Any]) ->
             term = term.replace("{}", next(names), 1)
         parts.append(term)
     text = (
-        f"def outer({', '.join(cells)}):\n"
+        f"def outer({', '.join([*cells, '_memo_gone_'])}):\n"
         " def check():\n"
         "  try:\n"
         f"   return {' and '.join(parts)}\n"
-        "  except (NameError, ValueError):\n"
+        "  except _memo_gone_:\n"
         "   return False\n"
         " return check\n"
     )
     outer = next(c for c in compile(text, "<memo check>", "exec", dont_inherit=True).co_consts if type(c) is CodeType)
     inner = next(c for c in outer.co_consts if type(c) is CodeType)
-    by_name = dict(zip(cells, values, strict=True))
+    by_name = dict(zip([*cells, "_memo_gone_"], [*values, _GONE], strict=True))
     closure = tuple(CellType(by_name[name]) for name in inner.co_freevars)
     return FunctionType(inner, namespace, "check", None, closure)

@@ -98,8 +98,8 @@ def class_items(cls: type) -> list[tuple[str, Any]]:
     pydantic = "__pydantic_fields__" in own
     enum = sys.modules.get("enum")
     is_enum = enum is not None and isinstance(cls, enum.EnumMeta)
-    for name, value in own.items():
-        if not counts(name, value):
+    for name, value in list(own.items()):  # a library may add to it from another thread
+        if not counts(cls, name, value):
             continue
         if pydantic and name in ("model_fields", "__class_vars__", "__private_attributes__", "__fields__"):
             continue
@@ -113,12 +113,16 @@ def class_items(cls: type) -> list[tuple[str, Any]]:
             continue
         items[name] = value
     if is_enum:
+        items["order of members"] = tuple(own["_member_map_"])
         for name, member in own["_member_map_"].items():
             items[f"member {name}"] = member._value_
     if "_field_defaults" in own and "_fields" in own:  # a named tuple
         del items["_field_defaults"]
         items.update((f"default {name}", value) for name, value in own["_field_defaults"].items())
-    for name, annotation in _annotations(cls).items():
+    annotations = _annotations(cls)
+    if len(annotations) > 1:  # that of fields, and thus of arguments
+        items["order of annotations"] = tuple(annotations)
+    for name, annotation in annotations.items():
         items[f": {name}"] = annotation if isinstance(annotation, type) else describe(annotation)
         for index, part in enumerate(_classes_in(annotation, cls)):  # libraries such as pydantic run these
             items[f": {name} {index}"] = part
@@ -129,9 +133,20 @@ def class_items(cls: type) -> list[tuple[str, Any]]:
     return sorted(items.items())
 
 
-def counts(name: str, value: Any) -> bool:
+def counts(cls: type, name: str, value: Any) -> bool:
     """Not put there by Python or a library, which may do so at any time."""
+    if name == "__init__" and _inherits(cls, value):
+        return False
     return not ((name in _LEFT_OUT and not _written(name, value)) or name.startswith("__pydantic_"))
+
+
+def _inherits(cls: type, init: Any) -> bool:
+    """The first instance of a class derived from a Protocol writes down which ``__init__`` it inherits."""
+    for base in cls.__mro__[1:]:
+        inherited = base.__dict__.get("__init__")
+        if inherited is not None and getattr(inherited, "__module__", "") != "typing":
+            return inherited is init
+    return False
 
 
 def _written(name: str, value: Any) -> bool:
@@ -258,6 +273,8 @@ def _fields(cls: type) -> dict[str, Any]:
         out["params"] = tuple(
             bool(getattr(params, k)) for k in ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
         )
+    if "__attrs_attrs__" in own:
+        out["order"] = tuple(field.name for field in own["__attrs_attrs__"])
     for field in own.get("__attrs_attrs__", ()):
         out[field.name] = tuple(bool(getattr(field, key)) for key in ("repr", "eq", "order", "init", "kw_only"))
         for key in ("validator", "converter", "default", "on_setattr"):

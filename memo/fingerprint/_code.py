@@ -8,8 +8,7 @@ every mutable name once, whoever reaches it, so that no cycle is walked twice.
 
 from __future__ import annotations
 
-import os
-from _thread import RLock, _local
+from _thread import _local
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -20,19 +19,6 @@ if TYPE_CHECKING:
     from ._walk import Walk
 
 _REPR = 200  #: characters of a captured constant kept for a person to read
-
-
-_walking = RLock()  #: files are parsed once and their trees forgotten: one walk at a time
-
-
-def _after_fork() -> None:
-    """Whoever held the lock does not exist in the child."""
-    global _walking
-    _walking = RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Followed(NamedTuple):
@@ -52,7 +38,7 @@ def follow(
 ) -> Followed:
     """Follows a function through live values; some 0.1 ms for a small one, again after ``check`` said False.
 
-    ``code``: "follow", "own" (the function's own code and defaults) or "off" (nothing but ``version``).
+    ``code``: "follow", "own" (the function's own code) or "off" (nothing but ``version``).
     ``packages``: "exact", "minor", "major" or "ignore". ``version`` is mixed in whatever ``code`` says.
     """
     said = "" if version is None else f"{type(version).__name__}:{version}"
@@ -64,11 +50,11 @@ def follow(
     if code == "own":
         return _own(unwrapped(function), said)
     from ._project import shortened
-    from ._source import release, without_collector
+    from . import _source
 
-    with _walking, without_collector():
-        walk = Walk(function)
-        release()
+    with _source.reading, _source.without_collector():
+        walk = Walk(function, bound=True)
+        _source.release()
     used: dict[str, str] = {}
     if packages != "ignore":
         used = {name: shortened(walk.packages[name], packages) for name in sorted(walk.packages)}
@@ -90,14 +76,18 @@ def follow(
 def _own(function: Any, said: str) -> Followed:
     from ._captured import is_immutable
     from ._check import Watch
-    from ._source import piece
+    from . import _source
 
     if type(function) is not FunctionType:
         return follow(function, code="follow", version=said or None)
     watch = Watch()
     watch.function(function)
-    found = piece(function)
-    defaults = [*(function.__defaults__ or ()), *sorted((function.__kwdefaults__ or {}).items())]
+    with _source.reading:
+        found = _source.piece(function)
+        _source.release()
+    defaults: list[Any] = []
+    if any(chain[0] == function.__name__ for chain in found.reads):  # it calls itself; else they are arguments
+        defaults = [*(function.__defaults__ or ()), *sorted((function.__kwdefaults__ or {}).items())]
     plain = [d if is_immutable(d) else type(d).__qualname__ for d in defaults]
     shown = f"{function.__module__}.{function.__qualname__}"
     texts = _Texts(None, {shown: function})
@@ -288,21 +278,21 @@ def code_of(obj: Any) -> bytes:
 
 
 def _look_at(obj: Any) -> _Known:
-    from ._source import release
+    from . import _source
     from ._walk import Walk
 
-    with _walking:
+    with _source.reading:
         walk = Walk(obj)
-        release()
-    known = _Known(obj, walk)
-    if isinstance(obj, (FunctionType, type, ModuleType)) or (
-        type(obj) is BuiltinFunctionType and isinstance(obj.__self__, (ModuleType, type(None)))
-    ):
-        passing = "<" in getattr(obj, "__qualname__", "")
-        kept, limit = (_passing, 64) if passing else (_known, 4_096)
-        while len(kept) >= limit:
-            kept.pop(next(iter(kept)), None)
-        kept[id(obj)] = known
+        _source.release()
+        known = _Known(obj, walk)
+        if isinstance(obj, (FunctionType, type, ModuleType)) or (
+            type(obj) is BuiltinFunctionType and isinstance(obj.__self__, (ModuleType, type(None)))
+        ):
+            passing = "<" in getattr(obj, "__qualname__", "")
+            kept, limit = (_passing, 64) if passing else (_known, 4_096)
+            while len(kept) >= limit:
+                kept.pop(next(iter(kept)), None)
+            kept[id(obj)] = known
     return known
 
 
@@ -319,11 +309,11 @@ class _Texts:
         self.values = [] if walk is None else [*walk.data, *((m.shown, m.value) for m in walk.mutable)]
 
     def __call__(self) -> dict[str, str]:
-        from ._source import release, text_of
+        from . import _source
 
-        with _walking:
-            texts = {name: text_of(function.__code__) for name, function in self.functions.items()}
-            release()
+        with _source.reading:
+            texts = {name: _source.text_of(function.__code__) for name, function in self.functions.items()}
+            _source.release()
         for name, value in self.values:
             try:
                 text = repr(value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _ast
 import os
 import sys
+from _thread import RLock
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType
@@ -17,6 +18,18 @@ from typing import Any
 
 from ._bytecode import FUTURE_ANNOTATIONS, nested_code, piece_of_code
 from ._tree import Piece, piece_of
+
+reading = RLock()  #: held by whoever asks for pieces: files are parsed once, and their trees forgotten together
+
+
+def _after_fork() -> None:
+    """Whoever held the lock does not exist in the child."""
+    global reading
+    reading = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 _ONLY_AST = 0x400
 _MEMO = __name__.partition(".")[0]

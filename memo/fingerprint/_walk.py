@@ -55,9 +55,13 @@ _BY_TYPE = frozenset(
 
 
 class Walk:
-    """One walk. ``tokens`` is what the version is made of, ``data`` the captures, ``mutable`` what may change."""
+    """One walk. ``tokens`` is what the version is made of, ``data`` the captures, ``mutable`` what may change.
 
-    def __init__(self, root: Any) -> None:
+    ``bound``: the defaults of the root are arguments of each call, and count as such; unless its code reaches it again
+    and so may call it without them.
+    """
+
+    def __init__(self, root: Any, bound: bool = False) -> None:
         self.root = root = unwrapped(root)
         inner = root.__func__ if type(root) is MethodType else root
         namespace = getattr(inner, "__globals__", None)
@@ -65,6 +69,7 @@ class Walk:
             module = sys.modules.get(inner.__module__)
             namespace = vars(module) if module is not None else {}
         self.home = home_of(namespace) if namespace else ""
+        self.again = False  #: whether the root is reached from what it runs
         self.nodes: list[Any] = []
         self.numbers: dict[int, int] = {}
         self.tokens: list[str] = []
@@ -79,8 +84,12 @@ class Walk:
         self.bindings: dict[tuple[int, str], str] = {}
         self._project: dict[int, bool] = {}
         self.tokens.append(f"root {self.edge(root, '', '', False)}")
+        self.bound = bound and type(root) is FunctionType
         for number, node in enumerate(self.nodes):  # grows while it is read
             self._expand(number, node)
+            if number == len(self.nodes) - 1 and self.bound and self.again:
+                self.bound = False
+                self._defaults(0, root)
 
     # what a value is
 
@@ -94,6 +103,8 @@ class Walk:
 
     def node(self, value: Any) -> str:
         number = self.numbers.get(id(value))
+        if number == 0:
+            self.again = True
         if number is None:
             number = self.numbers[id(value)] = len(self.nodes)
             self.nodes.append(value)
@@ -214,12 +225,11 @@ class Walk:
         self.follows["code"][shown] = None
         if not found.tree:
             self.follows["not followed"][f"source of {shown} (its bytecode is)"] = None
-        self.watch.function(function)
         emit("function " + found.digest.hex())
-        for index, value in enumerate(function.__defaults__ or ()):
-            self._default(number, str(index), value, shown)
-        for name, value in sorted((function.__kwdefaults__ or {}).items()):
-            self._default(number, name, value, shown)
+        if number or not self.bound:
+            self._defaults(number, function)
+        else:
+            self.watch.function(function, defaults=False)
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         for chain in found.reads:
             self._read(number, function, cells, chain, found)
@@ -234,11 +244,13 @@ class Walk:
         if wrapped is not None:
             emit("wrapped " + self.edge(wrapped, f"{number}.__wrapped__", shown, False))
 
-    def _default(self, number: int, name: str, value: Any, shown: str) -> None:
-        if number == 0 and not is_immutable(value) and not carries_code(value):
-            return  # the defaults of the function itself are arguments of each call
-        token = self.edge(value, f"{number} default {name}", f"{shown}({name}=)", False)
-        self.tokens.append(f"default {name} {token}")
+    def _defaults(self, number: int, function: FunctionType) -> None:
+        self.watch.function(function)
+        shown = f"{function.__module__}.{function.__qualname__}"
+        named = [(str(index), value) for index, value in enumerate(function.__defaults__ or ())]
+        for name, value in [*named, *sorted((function.__kwdefaults__ or {}).items())]:
+            token = self.edge(value, f"{number} default {name}", f"{shown}({name}=)", False)
+            self.tokens.append(f"default {name} {token}")
 
     def _read(
         self, number: int, function: FunctionType, cells: dict[str, CellType], chain: Chain, found: Piece
@@ -359,7 +371,7 @@ class Walk:
         namespace = vars(module)
         self.tokens.append("module")
         self.follows["code"][module.__name__] = None
-        for name in sorted(n for n in namespace if isinstance(n, str)):
+        for name in sorted(n for n in list(namespace) if isinstance(n, str)):
             value = namespace[name]
             if (name.startswith("__") and name.endswith("__") and name != "__getattr__") or isinstance(
                 value, ModuleType

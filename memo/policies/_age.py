@@ -8,7 +8,7 @@ from typing import Any
 from memo._units import seconds, show_seconds
 from memo.model import Fresh, Stale
 
-from ._common import lru, misplaced
+from ._common import SKEW, lru, misplaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,3 +54,10 @@ class Forever(Ttl):
 
     def __repr__(self) -> str:
         return "Forever()"
+
+    def fresh(self, stamp: bytes, head: Head, call: Call, now: float, /) -> Fresh | Stale:
+        # the same answer as Ttl's, on the shortest way: this is asked at every first touch
+        return super().fresh(stamp, head, call, now) if stamp or head[1] > now + SKEW else _FOREVER
+
+
+_FOREVER = Fresh(inf)

@@ -9,13 +9,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memo.model import Head
 
-_SKEW = 60.0  # seconds by which the clocks of two machines may differ
+SKEW = 60.0  # seconds by which the clocks of two machines may differ
 _HOUR = 3600.0
 
 
 def misplaced(head: Head, now: float) -> Stale | None:
     """Stale for an entry from more than 60 s in the future: a clock was wrong, so its age says nothing."""
-    if head.created <= now + _SKEW:
+    if head.created <= now + SKEW:
         return None
     return Stale(f"made {show_seconds(head.created - now)} in the future: a clock was or is wrong")
 

@@ -25,6 +25,7 @@ from ._lock import FolderLock
 T = TypeVar("T")
 
 FORMAT = 1
+LOG = 4000  # pages of the write-ahead log before a writer carries them over: each time waits for the disk
 PATIENCE = 5.0  # seconds that a fork or close waits for other threads' statements
 
 SCHEMA = f"""
@@ -130,7 +131,9 @@ class Database:
 
     def open(self, connection: Connection) -> bool:
         """False where there is nothing to open."""
+        busy, connection.busy = connection.busy, False  # a fork that is being waited for must not wait for this
         with _forking:
+            connection.busy = busy
             while (inode := self.inode()) is not None:
                 self._last = inode
                 writable = os.access(self.path, os.W_OK) and os.access(self.folder, os.W_OK)
@@ -144,9 +147,11 @@ class Database:
                     if self.inode() != inode:
                         continue
                     self._check(db)
+                    db.execute("PRAGMA cache_size=-16384")  # KB; taken as it is needed
                     if writable:
                         db.execute("PRAGMA synchronous=NORMAL")
-                        db.execute("PRAGMA journal_size_limit=16777216")
+                        db.execute(f"PRAGMA wal_autocheckpoint={LOG}")
+                        db.execute(f"PRAGMA journal_size_limit={LOG * 4096}")
                     connection.inode, connection.db, connection.writable = inode, db, writable
                     connection.execute = db.cursor().execute
                     return True
@@ -342,26 +347,35 @@ def _unlink(path: str) -> None:
 # -- fork: every writer's turn is waited for, everything is closed, the child starts afresh
 
 _held: list[Database] = []
+_gate = (
+    threading.RLock()
+)  # keeps writers from queueing up before a fork: one that writes again and again would go first
 
 
 def _before_fork() -> None:
-    _forking.acquire()
+    _gate.acquire()
     for database in list(_all):
+        database.queue.gate = _gate
         if database.queue.mutex.acquire(timeout=PATIENCE):
             _held.append(database)
-            database.close()
+    _forking.acquire()  # last: a writer opens with the mutex held
+    for database in _held:
+        database.close()
 
 
 def _after_fork_in_parent() -> None:
+    _forking.release()
     for database in _held:
         database.queue.mutex.release()
+    for database in list(_all):
+        database.queue.gate = None
     _held.clear()
-    _forking.release()
+    _gate.release()
 
 
 def _after_fork_in_child() -> None:
-    global _forking
-    _forking = threading.RLock()
+    global _forking, _gate
+    _forking, _gate = threading.RLock(), threading.RLock()
     for database in list(_all):
         database.drop()
     _held.clear()

@@ -44,7 +44,7 @@ def checked(component: str) -> str:
 
 
 def stem_of(last: str) -> str:
-    return last if last.isalnum() and last.isascii() else checked(last).translate(_TO_STEM)
+    return last if last.islower() and last.isalnum() and last.isascii() else checked(last).translate(_TO_STEM)
 
 
 def name_of(file: str) -> str:

@@ -32,10 +32,14 @@ class FolderLock:
 
     def _forget(self) -> None:
         self.mutex = threading.RLock()
+        self.gate: threading.RLock | None = None  # whoever wants in waits for this one first
         self._depth = 0
         self._file = -1
 
     def __enter__(self) -> None:
+        if (gate := self.gate) is not None and not self._depth:
+            with gate:
+                pass
         mutex = self.mutex  # a fork in between replaces it
         if not mutex.acquire(timeout=self.timeout):
             raise TimeoutError(f"another thread kept {self.path} locked for {self.timeout:g} s")

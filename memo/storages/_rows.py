@@ -1,11 +1,11 @@
 """How an entry becomes a row of the database, and a row an entry again.
 
-The integer key is the name's last component, a digest of 20 bytes, folded into 8 and XORed with a constant of what
-stands before it. The other 12 bytes of the digest begin the record and are compared, so a clash of keys is a miss, and
-the two together give the name back. Prefixes are kept once, in a table of their own. The record is one blob, since each
+The integer key is the last 8 bytes of the name's last component, a digest of 20, XORed with a constant of what stands
+before it. The other 12 bytes of the digest begin the record and are compared, so a clash of keys is a miss, and the two
+together give the name back. Prefixes are kept once, in a table of their own. The record is one blob, since each
 further column costs a look-up more than a slice of bytes does:
 
-    12 bytes  the end of the digest
+    12 bytes  the beginning of the digest
      1 byte   length of the head, or 255: then 4 bytes length of the head and 8 bytes mark follow (else the mark is 0)
      head, body
 
@@ -17,67 +17,53 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from ..errors import DamagedError
 from ..model import Buffer, Record
 
-split = struct.Struct(">qqi").unpack  # of a digest
-begin = struct.Struct(">qiB").unpack_from  # of a record
+split = struct.Struct(">12sq").unpack  # of a digest
+begin = struct.Struct("12sB").unpack_from  # of a record
 fromhex = bytes.fromhex
-_end = struct.Struct(">qi")
 _long = struct.Struct(">Iq")
 _EPOCH = 1_577_836_800  # 2020
 
 
-class Salts(dict[str, int]):
-    """What the keys of a prefix are XORed with."""
-
-    def __missing__(self, prefix: str) -> int:
-        from blake3 import blake3
-
-        salt = self[prefix] = int.from_bytes(blake3(prefix.encode()).digest(8), "big", signed=True)
-        return salt
+#: What the keys of a prefix are XORed with; one number a version of a function.
+salts: dict[str, int] = {}
 
 
-salts = Salts()  # one number a version of a function
-
-
-class Key(NamedTuple):
-    prefix: str
-    number: int
-    end: bytes  #: of the digest
-    last: str | None  #: the last component where it is no digest
-
-
-def key_of(name: str) -> Key:
+def key_of(name: str) -> tuple[str, int, bytes, str | None]:
+    """Prefix, key, the first 12 bytes of the digest, and the last component where it is no digest."""
     prefix, _, last = name.rpartition("/")
     try:
-        one, two, three = split(fromhex(last))
+        digest, number = split(fromhex(last))
+        return prefix, number ^ _salt(prefix), digest, None
     except (ValueError, struct.error):
-        one, two, three = digest(last)
-        return Key(prefix, one ^ two ^ three ^ salts[prefix], _end.pack(two, three), last)
-    return Key(prefix, one ^ two ^ three ^ salts[prefix], _end.pack(two, three), None)
+        from blake3 import blake3
+
+        digest, number = split(blake3(last.encode()).digest(20))
+        return prefix, number ^ _salt(prefix), digest, last
 
 
-def digest(last: str) -> tuple[int, int, int]:
-    from blake3 import blake3
+def _salt(prefix: str) -> int:
+    salt = salts.get(prefix)
+    if salt is None:
+        from blake3 import blake3
 
-    one, two, three = split(blake3(last.encode()).digest(20))
-    return one, two, three
+        salt = salts[prefix] = int.from_bytes(blake3(prefix.encode()).digest(8), "big", signed=True)
+    return salt
 
 
 def name_of(prefix: str, number: int, record: bytes, last: str | None) -> str:
     if last is None:
-        two, three = _end.unpack_from(record)
-        last = (number ^ two ^ three ^ salts[prefix]).to_bytes(8, "big", signed=True).hex() + record[:12].hex()
+        last = record[:12].hex() + (number ^ _salt(prefix)).to_bytes(8, "big", signed=True).hex()
     return f"{prefix}/{last}"
 
 
-def pack(end: bytes, head: bytes, mark: int, body: Iterable[Buffer]) -> bytes:
+def pack(digest: bytes, head: bytes, mark: int, body: Iterable[Buffer]) -> bytes:
     length = len(head)
     about = bytes((length,)) if length < 255 and not mark else b"\xff" + _long.pack(length, mark)
-    return b"".join((end, about, head, *body))
+    return b"".join((digest, about, head, *body))
 
 
 def unpack_long(record: bytes) -> Record:
@@ -99,14 +85,12 @@ def about(start: bytes) -> tuple[bytes, int, int]:
 
 
 def now() -> int:
-    """Hundred thousandths of a second since 2020: six bytes of a row, enough to tell which write came first."""
+    """Hundred thousandths of a second since 2020, six bytes of a row.
+
+    Tells which write came first, and where a scope's words begin: above those of a database that was deleted since.
+    """
     return time.time_ns() // 10_000 - _EPOCH * 100_000
 
 
 def seconds(written: int) -> float:
     return written / 100_000 + _EPOCH
-
-
-def first_word() -> int:
-    """Where a scope's words begin: not where they began in a database that was deleted since. Four bytes of a row."""
-    return int(time.time()) - _EPOCH

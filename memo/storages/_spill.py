@@ -1,12 +1,9 @@
 """Small entries in one storage, big ones in another: each where it is fastest and takes least room.
 
-A name lives in one of the two; where it is in both, the small one counts. Both writes commit first and remove the other
-copy then, so a kill in between loses nothing: after a write to ``big`` the older entry is still served from ``small``
-(that write never returned), after a write to ``small`` the new one hides the older in ``big``.
-
-Two writes of one name at once, one to each, must not remove each other: the big one removes only the small entry that it
-found when it began, and gives way to one that came meanwhile. That check and a small write exclude each other among the
-threads of a process; between processes the few microseconds of the check are left, and cost an entry at worst.
+The small storage has an entry of every name. For a big body it holds a stub that says how big it is. So a name
+that is not there costs one look and no second one in the other storage, and one commit decides which of two writes
+counts. A kill between the big write and its stub loses nothing that a call had returned; what it leaves behind in
+``big`` is overwritten by the next write of that name, or purged with the dead entries.
 """
 
 from __future__ import annotations
@@ -18,12 +15,8 @@ from ..model import Buffer, Item, Record
 from ..protocols import Locks, Storage
 from ._lock import Turns
 
-
-class _BigWrite:
-    """A write to ``big`` that is going on, and whether a small one of its name came after it began."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.overtaken = name, False
+_STUB = b"\x00in big\x00"  # no head of an entry begins so; 8 bytes of size (head and body) follow
+_STUB_SIZE = len(_STUB) + 8
 
 
 class Spill:
@@ -32,15 +25,13 @@ class Spill:
     def __init__(self, small: Storage, big: Storage, above: int = 65536) -> None:
         self.small, self.big, self.above = small, big, above
         self._read = small.read
+        self._heads, self._big_heads = _abilities.heads(small), _abilities.heads(big)
+        self._batch, self._big_batch = _abilities.batch(small), _abilities.batch(big)
+        self._ranks, self._big_ranks = _abilities.ranks(small), _abilities.ranks(big)
+        self._purges = _abilities.purge(small), _abilities.purge(big)
         self._turns = Turns()
-        self._writes: set[_BigWrite] = set()
-        self._moved = object()  # another one before each removal of the other copy
-        # a storage that can tell at once that it has nothing of that name spares each miss the second look
-        self._may_have: Callable[[str], bool] = getattr(big, "may_have", _maybe)
-        self._heads = [_abilities.heads(storage) for storage in (small, big)]
-        self._batch = [_abilities.batch(storage) for storage in (small, big)]
-        self._ranks = [_abilities.ranks(storage) for storage in (small, big)]
-        self._purge = [_abilities.purge(storage) for storage in (small, big)]
+        self._spilled: bool | None = None  # whether anything is known to be in big; None: not looked yet
+        self.rank = self._ranks.rank
         words = _abilities.words(small)
         self.word, self.bump, self.watch = words.word, words.bump, words.watch
         if isinstance(small, Locks):  # a fall-back here would hide that there are none beyond this process
@@ -54,12 +45,13 @@ class Spill:
 
     def read(self, name: str, /) -> Record | None:
         record = self._read(name)
-        if record is None and self._may_have(name):
-            while record is None:
-                moved = self._moved
-                record = self.big.read(name) or self._read(name)  # it may move between two looks
-                if moved is self._moved:
-                    break
+        while record is not None and record[0][:8] == _STUB:
+            found = self.big.read(name)
+            if found is not None:
+                return found
+            before, record = record, self._read(name)
+            if record == before:
+                return None  # its body is gone; a write that moved it to the small storage would show
         return record
 
     def write(
@@ -74,82 +66,82 @@ class Spill:
         suffix: str = "",
     ) -> None:
         if size > self.above:
-            this = _BigWrite(name)
-            self._writes.add(this)
-            try:
-                before = self._heads[0].head(name)
-                self.big.write(name, parts, head, size=size, mark=mark, suffix=suffix)
-                with self._turns[name]:
-                    now = self._heads[0].head(name)
-                    if now is not None:
-                        self._moved = object()
-                        if now == before and not this.overtaken:
-                            self.small.remove(name)
-                        elif not any(other.name == name for other in self._writes - {this}):
-                            self.big.remove(name)
-            finally:
-                self._writes.discard(this)
-        else:
-            with self._turns[name]:
-                self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
-                for other in tuple(self._writes):
-                    if other.name == name:
-                        other.overtaken = True
-                if self._may_have(name):
-                    self._moved = object()
-                    self.big.remove(name)
+            sealed: list[bytes] = []
+
+            def seal() -> bytes:
+                sealed.append(head())
+                return sealed[0]
+
+            self._spilled = True
+            with self._turns[name]:  # of threads; between processes a write may cost the other its body: a miss
+                self.big.write(name, parts, seal, size=size, mark=mark, suffix=suffix)
+                stub = _STUB + (size + len(sealed[0])).to_bytes(8, "little")
+                self.small.write(name, (), lambda: stub, size=0, mark=mark)
+            return
+        if self._spilled is None:
+            self._spilled = next(iter(self.big.scan()), None) is not None
+        if not self._spilled:  # nothing can be in the way: no look at what was there
+            self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
+            return
+        with self._turns[name]:
+            shrinks = self._is_big(name)
+            self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
+            if shrinks:
+                self.big.remove(name)
+
+    def _is_big(self, name: str) -> bool:
+        found = self._heads.head(name)
+        return found is not None and found[0][:8] == _STUB
 
     def remove(self, name: str, /) -> None:
-        if self._may_have(name):
-            self.big.remove(name)  # first: what hides it goes last
-        self.small.remove(name)
+        with self._turns[name]:
+            big = self._is_big(name)
+            self.small.remove(name)
+            if big:
+                self.big.remove(name)
 
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
-        yield from self.small.scan(prefix)
-        for item in self.big.scan(prefix):
-            if self._heads[0].head(item.name) is None:
+        return self._shown(self.small.scan(prefix))
+
+    def _shown(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Stubs as the entries that they stand for."""
+        for item in items:
+            if item.head[:8] != _STUB:
                 yield item
+            elif (found := self._big_heads.head(item.name)) is not None:
+                yield Item(item.name, int.from_bytes(item.head[8:], "little"), item.mark, found[0])
 
     # -- the abilities of both
 
     def head(self, name: str, /) -> tuple[bytes, int] | None:
-        small, big = self._heads
-        found = small.head(name)
-        if found is None and self._may_have(name):
-            found = big.head(name) or small.head(name) or big.head(name)
+        found = self._heads.head(name)
+        while found is not None and found[0][:8] == _STUB:
+            if (big := self._big_heads.head(name)) is not None:
+                return big
+            before, found = found, self._heads.head(name)
+            if found == before:
+                return None
         return found
 
     def read_many(self, names: Sequence[str], /) -> Mapping[str, Record]:
-        small, big = self._batch
-        found = dict(small.read_many(names))
-        found.update(big.read_many([name for name in names if name not in found and self._may_have(name)]))
+        found = dict(self._batch.read_many(names))
+        stubs = [name for name, record in found.items() if record.head[:8] == _STUB]
+        for name in stubs:
+            del found[name]
+        found.update(self._big_batch.read_many(stubs))
         return found
 
-    def rank(self, ranks: Mapping[str, float], /) -> None:
-        for storage in self._ranks:
-            storage.rank(ranks)
-
     def lowest(self, scope: str, n: int, /) -> list[Item]:
-        """The lowest of both. One that tells no ranks with its lowest counts as never ranked."""
-        found: list[tuple[float, float, Item]] = []
-        for storage in self._ranks:
-            if ranked := getattr(storage, "ranked", None):
-                found += ranked(scope, n)
-            else:
-                found += [(float("-inf"), 0.0, item) for item in storage.lowest(scope, n)]
-        found.sort(key=lambda one: one[:2])
-        return [item for _, _, item in found[:n]]
+        return list(self._shown(self._ranks.lowest(scope, n)))
 
     def totals(self, scope: str, /) -> tuple[int, int]:
-        (entries, size), (more, others) = (storage.totals(scope) for storage in self._ranks)
-        return entries + more, size + others
+        entries, size = self._ranks.totals(scope)
+        big, more = self._big_ranks.totals(scope)
+        return entries, size - big * _STUB_SIZE + more
 
     def purge(self, scope: str, below_mark: int, limit: int, /) -> int:
-        done = 0
-        for storage in reversed(self._purge):  # what a small copy hides goes before it
-            if done < limit:
-                done += storage.purge(scope, below_mark, limit - done)
-        return done
+        # each has all the dead of its own: a stub and its body go alike, by the mark that both carry
+        return max(purge.purge(scope, below_mark, limit) for purge in self._purges)
 
     # -- upkeep: what the two have of it
 
@@ -170,6 +162,3 @@ class Spill:
             if own := getattr(storage, method, None):
                 own()
 
-
-def _maybe(name: str, /) -> bool:
-    return True

@@ -138,7 +138,9 @@ class Files:
 
     def may_have(self, name: str, /) -> bool:
         """False only where there is certainly no entry: spares a storage in front of this one most of its misses."""
-        return os.access(os.path.dirname(self._path(name)), os.F_OK)
+        prefix, _, last = name.rpartition("/")
+        folder = self._folders.get(prefix) or self._folder(prefix)
+        return os.access(f"{folder}/_{stem_of(last)[:2]}", os.F_OK)
 
     def head(self, name: str, /) -> tuple[bytes, int] | None:
         entry = self._find(self._path(name))
@@ -147,6 +149,21 @@ class Files:
         with entry:
             end = entry.end()
         return end.head, end.mark
+
+    def stamp(self, name: str, /) -> tuple[int, int] | None:
+        """What tells this write of a name from any other."""
+        entry = self._find(self._path(name))
+        if entry is None:
+            return None
+        with entry:
+            return entry.inode()
+
+    def remove_if(self, name: str, stamp: tuple[int, int] | None, /) -> None:
+        """Removes the entry if it is still that of ``stamp``."""
+        path = self._path(name)
+        with self._turns[name]:
+            for unlink in self._files(path, "", only=stamp):
+                unlink()
 
     def word(self, scope: str, /) -> int:
         return self._words.word(scope)
@@ -190,11 +207,13 @@ class Files:
     def _path(self, name: str) -> str:
         """Where the entry lies, without suffix."""
         prefix, _, last = name.rpartition("/")
-        folder = self._folders.get(prefix)
-        if folder is None:
-            folder = self._folders[prefix] = os.path.join(self.folder, *map(checked, prefix.split("/")))
+        folder = self._folders.get(prefix) or self._folder(prefix)
         stem = stem_of(last)
         return f"{folder}/_{stem[:2]}/{stem}"
+
+    def _folder(self, prefix: str) -> str:
+        folder = self._folders[prefix] = os.path.join(self.folder, *map(checked, prefix.split("/")))
+        return folder
 
     def _walk(self, folder: str, level: int) -> Iterator[tuple[str, str]]:
         """(folder, file) of everything under a folder that stands for ``level`` components of names."""
@@ -224,7 +243,7 @@ class Files:
             found.pop(0).close()
         return found[0] if found else None
 
-    def _files(self, path: str, target: str) -> list[Callable[[], None]]:
+    def _files(self, path: str, target: str, only: tuple[int, int] | None = None) -> list[Callable[[], None]]:
         """What removes the files that this entry has now, but for ``target``, unless they were replaced meanwhile."""
         unlinks: list[Callable[[], None]] = []
         for suffix in ONE_FILE:
@@ -232,6 +251,8 @@ class Files:
             if entry is None:
                 continue
             with entry:
+                if only is not None and entry.inode() != only:
+                    continue
                 try:
                     payload = entry.end().payload
                 except DamagedError:
@@ -264,11 +285,18 @@ def _opened(path: str) -> EntryFile | None:
 
 
 def _unlink_same(path: str, inode: tuple[int, int]) -> None:
-    entry = _opened(path)
-    if entry is not None:
-        with entry:
-            if entry.inode() == inode:
-                _payload.unlink(path)
+    """Unlinks the file if it is that one. Taken aside first, so that another one can be put back."""
+    folder, file = os.path.split(path)
+    stem, dot, suffix = file.partition(".")
+    aside = os.path.join(folder, f"{stem}-{os.urandom(4).hex()}{dot}{suffix}")
+    try:
+        os.rename(path, aside)
+        status = os.lstat(aside)
+        if (status.st_ino, status.st_mtime_ns) != inode:
+            os.link(aside, path)
+    except (FileNotFoundError, FileExistsError):
+        pass
+    _payload.unlink(aside)
 
 
 def _is_named(payload: str) -> bool:

@@ -51,6 +51,17 @@ class Memory:
             self._entries.pop(name, None)
             self._written.pop(name, None)
 
+    def stamp(self, name: str, /) -> Record | None:
+        """What tells this write of a name from any other."""
+        return self._entries.get(name)
+
+    def remove_if(self, name: str, stamp: Record | None, /) -> None:
+        """Removes the entry if it is still that of ``stamp``, in one step."""
+        with self._lock:
+            if self._entries.get(name) is stamp:
+                self._entries.pop(name, None)
+                self._written.pop(name, None)
+
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
         start = prefix + "/" if prefix else ""
         with self._lock:

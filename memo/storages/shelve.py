@@ -7,6 +7,7 @@ Values are pickles of a plain tuple, and nothing else is read back: a pickle tha
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
@@ -93,6 +94,22 @@ class Shelve:
 
     # -- the file
 
+    def ruined(self, error: Exception, /) -> bool:
+        """Whether an error of this storage says that the file itself is damaged, so that ``reset()`` is due."""
+        if isinstance(error, (_Ruined, SyntaxError)):  # dbm.dumb reads its index as Python literals
+            return True
+        if type(error).__module__ == "sqlite3":
+            return type(error).__name__ == "DatabaseError" or "no such table" in str(error)
+        return type(error).__module__.startswith(("dbm", "_dbm", "_gdbm", "gdbm")) and not _is_refused(error)
+
+    def reset(self) -> None:
+        """Sets a ruined shelf aside as ``*.damaged``; the next write makes a new one."""
+        with self._lock:
+            for name in os.listdir(self.folder):
+                if name.startswith(("shelf.", "shelf-", "shelve.json")) or name == "shelf":
+                    if name != "shelf.lock" and not name.endswith(".damaged"):
+                        os.replace(os.path.join(self.folder, name), os.path.join(self.folder, name + ".damaged"))
+
     @contextmanager
     def _open(self, write: bool) -> Iterator[MutableMapping[bytes, bytes]]:
         """The file under the lock; an empty mapping where there is nothing to read."""
@@ -127,7 +144,7 @@ class Shelve:
             os.replace(self._label + ".new", self._label)
             return named
         except (ValueError, KeyError, TypeError) as error:
-            raise PlaceError(f"{self._label} does not say which dbm the shelf beside it is of ({error}): remove both")
+            raise _Ruined(f"{self._label} does not say which dbm the shelf beside it is of: {error}")
         if named not in FLAVOURS:
             raise PlaceError(
                 f"{self._label} names {named!r}, expected one of {', '.join(FLAVOURS)}: use another location"
@@ -154,6 +171,22 @@ def _best() -> str:
             continue
         return flavour
     raise PlaceError("this Python has no dbm module at all")
+
+
+class _Ruined(DamagedError):
+    """The label can't be read, so nothing of the shelf can."""
+
+
+def _is_refused(error: Exception) -> bool:
+    # dbm errors are OSErrors: those with a number of the system's are about permissions, descriptors or room
+    return getattr(error, "errno", None) in (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EMFILE,
+        errno.ENFILE,
+    )
 
 
 class _Plain(pickle.Unpickler):

@@ -15,8 +15,6 @@ from ._mirror import Mirror
 from ._rows import (
     about,
     begin,
-    digest,
-    first_word,
     fromhex,
     key_of,
     name_of,
@@ -75,21 +73,22 @@ class Sqlite:
         # written out, since this is what a hit waits for: see _rows for what it does
         prefix, _, last = name.rpartition("/")
         try:
-            one, two, three = split(fromhex(last))
-        except (ValueError, struct.error):
-            one, two, three = digest(last)
+            digest, number = split(fromhex(last))
+            number ^= salts[prefix]
+        except (ValueError, struct.error, KeyError):
+            _, number, digest, _ = key_of(name)
         connection = self._here.connection
         connection.busy = True  # a fork in another thread waits
         try:
-            row = connection.execute(_SELECT, (one ^ two ^ three ^ salts[prefix],)).fetchone()
+            row = connection.execute(_SELECT, (number,)).fetchone()
         finally:
             connection.busy = False
         if row is None:
             return self.read(name) if self._is_moved() else None
         (record,) = row
         try:
-            second, third, length = begin(record)
-            if second != two or third != three:
+            found, length = begin(record)
+            if found != digest:
                 return None
             if length < 255:
                 length += 13
@@ -109,10 +108,10 @@ class Sqlite:
         mark: int,
         suffix: str = "",
     ) -> None:
-        prefix, key, end, last = key_of(name)
+        prefix, key, digest, last = key_of(name)
         body = list(parts)
         heading = head()
-        record = pack(end, heading, mark, body)
+        record = pack(digest, heading, mark, body)
         if about(record)[2] + size != len(record):
             raise ValueError(f"the parts of this body are not the {size} bytes that were announced")
         size += len(heading)
@@ -124,9 +123,9 @@ class Sqlite:
         self._database.transact(insert)
 
     def remove(self, name: str, /) -> None:
-        _, key, end, _ = key_of(name)
+        _, key, digest, _ = key_of(name)
         if self._database.rows("SELECT 1 FROM entries WHERE k=?", (key,)):
-            self._database.change("DELETE FROM entries WHERE k=? AND substr(record, 1, 12)=?", (key, end))
+            self._database.change("DELETE FROM entries WHERE k=? AND substr(record, 1, 12)=?", (key, digest))
 
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
         query = f"{_LISTED} WHERE k >= ?2 AND {_UNDER} ORDER BY k LIMIT {_PAGE}"
@@ -140,20 +139,29 @@ class Sqlite:
     # -- what it does better than a fall-back could
 
     def head(self, name: str, /) -> tuple[bytes, int] | None:
-        _, key, end, _ = key_of(name)
+        _, key, digest, _ = key_of(name)
         rows = self._database.rows("SELECT iif(size < 4000, record, NULL) FROM entries WHERE k=?", (key,))
         start = (rows[0][0] or self._start(key)) if rows else None
-        if start is None or start[:12] != end:
+        if start is None or start[:12] != digest:
             return None
         head, mark, _ = about(start)
         return head, mark
+
+    def stamp(self, name: str, /) -> int | None:
+        """What tells this write of a name from any other."""
+        rows = self._database.rows("SELECT written FROM entries WHERE k=?", (key_of(name)[1],))
+        return rows[0][0] if rows else None
+
+    def remove_if(self, name: str, stamp: int | None, /) -> None:
+        """Removes the entry if it is still that of ``stamp``, in one step."""
+        self._database.change("DELETE FROM entries WHERE k=? AND written=?", (key_of(name)[1], stamp))
 
     def word(self, scope: str, /) -> int:
         rows = self._database.rows("SELECT word FROM words WHERE scope=?", (scope,))
         return rows[0][0] if rows else 0
 
     def bump(self, scope: str, /) -> int:
-        (word,) = self._database.change(_BUMP, (scope, first_word()))
+        (word,) = self._database.change(_BUMP, (scope, now()))
         self._mirror.changed(scope)
         return word  # type: ignore[no-any-return]
 
@@ -209,7 +217,7 @@ class Sqlite:
     def _rank(self) -> None:
         pending, self._pending = self._pending, {}
         if pending and self._database.inode() is not None:
-            _eviction.rank(self._database, [(key_of(name).number, rank) for name, rank in pending.items()])
+            _eviction.rank(self._database, [(key_of(name)[1], rank) for name, rank in pending.items()])
 
     def _items(self, rows: Iterable[tuple[int, str | None, int, str | None, bytes | None]]) -> Iterator[Item]:
         for key, prefix, size, last, record in rows:

@@ -361,7 +361,7 @@ class StorageSuite:
         def work(thread: int) -> None:
             try:
                 for number in range(15):
-                    name = f"f/v/{thread:020x}{number:020x}"
+                    name = f"f/v/{100 * thread + number:040x}"
                     put(storage, name, name.encode())
                     assert get(storage, name) == (b"head", 0, name.encode())
             except BaseException as error:

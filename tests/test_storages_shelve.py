@@ -1,0 +1,152 @@
+"""What only the shelf promises: plain ``shelve`` opens it, one flavour of dbm for ever, and nothing decoded but data."""
+
+import dbm
+import importlib
+import json
+import os
+import pickle
+import shelve
+import sys
+
+import pytest
+
+from memo.errors import DamagedError, PlaceError
+from memo.storages import open_storage
+from memo.storages.shelve import FLAVOURS, Shelve
+from memo.testing import StorageSuite
+
+NAME = "f-01/v1/" + "ab" * 20
+
+
+def has(flavour):
+    try:
+        importlib.import_module(flavour)
+    except ImportError:
+        return False
+    return True
+
+
+HERE = [flavour for flavour in FLAVOURS if has(flavour)]
+
+
+class OfOneFlavour(StorageSuite):
+    many = 150
+    flavour = ""
+
+    def make(self, tmp_path):
+        return Shelve(tmp_path, flavour=self.flavour)
+
+
+for _flavour in HERE:
+    _title = "Test" + _flavour.replace(".", "_")
+    globals()[_title] = type(_title, (OfOneFlavour,), {"flavour": _flavour})
+
+
+def put(storage, body=b"body", name=NAME):
+    storage.write(name, [body], lambda: b"head", size=len(body), mark=3)
+
+
+@pytest.mark.parametrize("flavour", HERE)
+def test_plain_shelve_shows_the_entries(tmp_path, flavour):
+    put(Shelve(tmp_path, flavour=flavour))
+    db = importlib.import_module(flavour).open(str(tmp_path / "shelf"), "r")
+    with shelve.Shelf(db) as shelf:
+        assert dict(shelf) == {NAME: (b"head", 3, b"body")}
+
+
+def test_the_flavour_is_named_beside_the_file(tmp_path):
+    put(open_storage("shelve", str(tmp_path)))
+    named = json.loads((tmp_path / "shelve.json").read_text())["flavour"]
+    assert named == HERE[0]
+    assert dbm.whichdb(str(tmp_path / "shelf")) == named
+
+
+def test_another_flavour_is_refused(tmp_path):
+    put(Shelve(tmp_path, flavour="dbm.dumb"))
+    for attempt in (
+        lambda: Shelve(tmp_path, flavour="dbm.gnu").read(NAME),
+        lambda: put(Shelve(tmp_path, flavour="dbm.gnu")),
+    ):
+        with pytest.raises(PlaceError, match=r"a shelf of dbm\.dumb, not of dbm\.gnu: use another location"):
+            attempt()
+    assert bytes(Shelve(tmp_path).read(NAME).body) == b"body"
+
+
+def test_a_flavour_that_this_python_lacks_is_refused(tmp_path, monkeypatch):
+    put(Shelve(tmp_path, flavour="dbm.dumb"))
+    (tmp_path / "shelve.json").write_text('{"flavour": "dbm.gnu"}')
+    monkeypatch.setitem(sys.modules, "dbm.gnu", None)
+    for attempt in (lambda: Shelve(tmp_path).read(NAME), lambda: put(Shelve(tmp_path))):
+        with pytest.raises(PlaceError, match=r"this Python has no dbm\.gnu"):
+            attempt()
+
+
+@pytest.mark.parametrize("label", ["", "{}", "[1]", '{"flavour": "os"}', '{"flavour": null}'])
+def test_a_damaged_label_is_refused_and_imports_nothing(tmp_path, label):
+    put(Shelve(tmp_path))
+    (tmp_path / "shelve.json").write_text(label)
+    with pytest.raises((PlaceError, DamagedError), match=r"shelve\.json"):
+        Shelve(tmp_path).read(NAME)
+
+
+def test_a_ruined_shelf_is_set_aside(tmp_path):
+    put(Shelve(tmp_path))
+    (tmp_path / "shelve.json").write_text("{")
+    storage = Shelve(tmp_path)
+    with pytest.raises(DamagedError) as caught:
+        storage.read(NAME)
+    assert storage.ruined(caught.value)
+    assert not storage.ruined(PermissionError(13, "no"))
+    storage.reset()
+    assert storage.read(NAME) is None
+    put(storage)
+    assert storage.read(NAME).body == b"body"
+    assert any(name.endswith(".damaged") for name in os.listdir(tmp_path))
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("made by a pickle",)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pickle.dumps(Evil()),
+        b"",
+        b"no pickle",
+        pickle.dumps([1]),
+        pickle.dumps(("text", 0, b"")),
+        pickle.dumps((b"", b"", b"")),
+    ],
+)
+def test_a_foreign_value_is_damage_and_runs_nothing(tmp_path, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    storage = Shelve(tmp_path / "place", flavour="dbm.dumb")
+    put(storage)
+    import dbm.dumb
+
+    with dbm.dumb.open(str(tmp_path / "place" / "shelf"), "c") as shelf:
+        shelf[NAME.encode()] = value
+    with pytest.raises(DamagedError):
+        storage.read(NAME)
+    assert list(storage.scan()) == []
+    assert os.listdir(tmp_path) == ["place"]
+    put(storage, b"healed")
+    assert bytes(storage.read(NAME).body) == b"healed"
+
+
+def test_is_private_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        put(Shelve(tmp_path / "place"))
+    finally:
+        os.umask(before)
+    assert os.stat(tmp_path / "place").st_mode & 0o077 == 0
+    for file in (tmp_path / "place").iterdir():
+        assert file.stat().st_mode & 0o177 == 0, file
+
+
+def test_a_flavour_that_does_not_exist_is_refused_at_once(tmp_path):
+    with pytest.raises(ValueError, match=r"flavour is one of .*dbm\.dumb"):
+        Shelve(tmp_path, flavour="bsddb")
