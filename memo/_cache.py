@@ -233,14 +233,14 @@ class Cache:
     ) -> Head | None:
         """Store a result; None, and one warning, when that could not be done. Fills ``front``."""
         try:
-            opened = self._open()
+            opened = self._opened or self._open()
             parts = self.serializer.dump(value)
             for codec in self.codecs:
                 parts = codec.encode(parts)
-            size = sum(memoryview(part).nbytes for part in parts)
+            size = len(parts[0]) if len(parts) == 1 else sum(memoryview(part).nbytes for part in parts)
             head = Head(call.function, self.clock(), seconds, self.serializer.name, self._names, size, stamp, notes)
-            sealing = _entry.Sealing(call.key, parts, head)
-            opened.storage.write(call.key, parts, sealing.head, size=size, mark=mark, suffix=self._suffix)
+            seal = _entry.sealing(call.key, parts, head)
+            opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=self._suffix)
             opened.name(call)
         except Exception as error:
             self.trouble("store", error, call=call)
@@ -248,7 +248,7 @@ class Cache:
         if front is not None and len(parts) == 1:
             fresh = policy.fresh(stamp, head, call, head.created)
             if isinstance(fresh, Fresh):
-                front.put(front_key, value, head, fresh.until, self._loader(head), parts[0])
+                front.put(front_key, value, head, fresh.until, self._load if head.codecs == () else self._loader(head), parts[0])
         return head
 
     # ------------------------------------------------------------------------------------------------ inside

@@ -11,7 +11,7 @@ decoded, with a single pass over the body. Layout, little-endian, format 1:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct, error
 from typing import Any
 
@@ -27,37 +27,31 @@ _PREFIX = _MAGIC + bytes((FORMAT, 0))
 _THREADED = 8 << 20  #: bytes from which blake3 gains by more threads, and hashing by a thread of its own
 
 
-class Sealing:
-    """The head of an entry on its way into a storage: made while the body is written, finished by ``head()``."""
+def sealing(name: str, parts: Sequence[Buffer], head: Head) -> Callable[[], bytes]:
+    """What makes the head's bytes once the body is written: at once for small bodies, on the way for large ones."""
+    names = head.serializer.encode() if head.codecs == () else ",".join((head.serializer, *head.codecs)).encode()
+    stamp = head.stamp
+    fixed = _FIXED.pack(_PREFIX, head.created, head.seconds, head.size, len(names), len(stamp))
+    fields = b"".join((fixed, names, stamp, head.notes))
+    if head.size < _THREADED:
+        packed = fields + _digest(parts, fields, name)
+        return lambda: packed
+    # blake3 and the write both release the interpreter: they cost the longer of the two, not the sum
+    from threading import Thread
 
-    def __init__(self, name: str, parts: Sequence[Buffer], head: Head) -> None:
-        self._name, self._parts, self._thread = name, parts, None
-        names = ",".join((head.serializer, *head.codecs)).encode()
-        self._fields = b"".join(
-            (
-                _FIXED.pack(_PREFIX, head.created, head.seconds, head.size, len(names), len(head.stamp)),
-                names,
-                head.stamp,
-                head.notes,
-            )
-        )
-        self._digest = b""
-        if head.size >= _THREADED:
-            # blake3 and the write both release the interpreter: they cost the longer of the two, not the sum
-            from threading import Thread
+    digest: list[bytes] = []
+    thread = Thread(
+        target=lambda: digest.append(_digest(parts, fields, name, spare=1)),  # a core for who writes meanwhile
+        name="memo-digest",
+        daemon=True,
+    )
+    thread.start()
 
-            self._thread = Thread(target=self._hash, name="memo-digest", daemon=True)
-            self._thread.start()
+    def finish() -> bytes:
+        thread.join()
+        return fields + digest[0]
 
-    def _hash(self) -> None:
-        self._digest = _digest(self._parts, self._fields, self._name)
-
-    def head(self) -> bytes:
-        if self._thread is not None:
-            self._thread.join()
-        else:
-            self._hash()
-        return self._fields + self._digest
+    return finish
 
 
 _blake3: Any = None
@@ -72,11 +66,12 @@ def _hasher() -> Any:
     return blake3
 
 
-def _digest(parts: Sequence[Buffer], fields: bytes, name: str) -> bytes:
+def _digest(parts: Sequence[Buffer], fields: bytes, name: str, spare: int = 0) -> bytes:
     blake3 = _blake3 or _hasher()
     if len(parts) == 1 and len(parts[0]) < _THREADED:
         return blake3(b"".join((parts[0], fields, name.encode()))).digest(DIGEST)  # type: ignore[no-any-return]
-    hasher = blake3(max_threads=_threads() if sum(len(part) for part in parts) >= _THREADED else 1)
+    large = sum(len(part) for part in parts) >= _THREADED
+    hasher = blake3(max_threads=max(_threads() - spare, 1) if large else 1)
     for part in parts:
         hasher.update(part)
     return hasher.update(fields).update(name.encode()).digest(DIGEST)  # type: ignore[no-any-return]
@@ -84,7 +79,7 @@ def _digest(parts: Sequence[Buffer], fields: bytes, name: str) -> bytes:
 
 def _threads() -> int:
     # Always a number: with blake3.AUTO its threads are the process's, and a forked child waits for them for ever.
-    return min(os.cpu_count() or 1, 16)
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)
 
 
 _new = tuple.__new__

@@ -12,7 +12,7 @@ import os
 from _thread import allocate_lock, get_ident
 from hashlib import blake2b
 from itertools import count
-from mmap import PROT_READ, mmap
+from mmap import mmap
 from struct import Struct
 from time import monotonic, sleep, time_ns
 
@@ -26,7 +26,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_EIGHT = Struct("Q").pack
 _FLOCK = Struct("hhqqi4x").pack  # struct flock of Linux, 64 bit
 
 
@@ -122,8 +121,8 @@ class LockFile:
 
     def note(self) -> None:
         """Something was stored. To be said before the key's lock is given back."""
-        if self._file >= 0:
-            os.pwrite(self._file, _EIGHT(time_ns() ^ get_ident()), 0)
+        if self._file >= 0 and type(self.stores) is memoryview:
+            self.stores[0] = time_ns() ^ get_ident()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return LockFile, (self._path,)
@@ -139,7 +138,7 @@ class LockFile:
             try:
                 if os.fstat(self._file).st_size < 8:
                     os.ftruncate(self._file, 8)  # only ever grows; what it holds is any number
-                self.stores = memoryview(mmap(self._file, 8, prot=PROT_READ)).cast("Q")
+                self.stores = memoryview(mmap(self._file, 8)).cast("Q")
             except (OSError, ValueError):
                 pass  # then everybody looks again
         return self._file

@@ -81,7 +81,7 @@ def test_unpack_raises_nothing_else(data: bytes) -> None:
 def test_heads_round_trip(created, seconds, stamp, notes, body, codecs, flip) -> None:
     name = "f-0123456789/" + "ab" * 10 + "/" + "cd" * 20
     head = Head("f", created, seconds, "pickle", tuple(codecs), len(body), stamp, notes)
-    data = _entry.Sealing(name, [body], head).head()
+    data = _entry.sealing(name, [body], head)()
     assert _entry.unpack(data, "f") == head
     _entry.verify(name, Record(data, 0, body))
     with pytest.raises(DamagedError):
@@ -95,7 +95,7 @@ def test_heads_round_trip(created, seconds, stamp, notes, body, codecs, flip) ->
 def test_a_large_body_is_sealed_the_same_in_parts() -> None:
     parts = [os.urandom(5 << 20), b"", os.urandom(6 << 20)]
     head = Head("f", 1.0, 1.0, "pickle", (), sum(map(len, parts)), b"", b"")
-    data = _entry.Sealing("a/b/c", parts, head).head()
+    data = _entry.sealing("a/b/c", parts, head)()
     _entry.verify("a/b/c", Record(data, 0, memoryview(b"".join(parts))))
 
 

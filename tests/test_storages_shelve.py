@@ -82,26 +82,35 @@ def test_a_flavour_that_this_python_lacks_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("label", ["", "{}", "[1]", '{"flavour": "os"}', '{"flavour": null}'])
-def test_a_damaged_label_is_refused_and_imports_nothing(tmp_path, label):
-    put(Shelve(tmp_path))
-    (tmp_path / "shelve.json").write_text(label)
-    with pytest.raises((PlaceError, DamagedError), match=r"shelve\.json"):
-        Shelve(tmp_path).read(NAME)
-
-
-def test_a_ruined_shelf_is_set_aside(tmp_path):
-    put(Shelve(tmp_path))
-    (tmp_path / "shelve.json").write_text("{")
+def test_a_damaged_label_is_set_aside_and_imports_nothing(tmp_path, label):
     storage = Shelve(tmp_path)
-    with pytest.raises(DamagedError) as caught:
+    put(storage)
+    (tmp_path / "shelve.json").write_text(label)
+    with pytest.raises(DamagedError, match=r"shelve\.json") as raised:
         storage.read(NAME)
-    assert storage.ruined(caught.value)
-    assert not storage.ruined(PermissionError(13, "no"))
+    assert storage.ruined(raised.value)
     storage.reset()
     assert storage.read(NAME) is None
     put(storage)
-    assert storage.read(NAME).body == b"body"
-    assert any(name.endswith(".damaged") for name in os.listdir(tmp_path))
+    assert bytes(storage.read(NAME).body) == b"body"
+
+
+@pytest.mark.parametrize("flavour", HERE)
+def test_a_ruined_shelf_is_set_aside_once(tmp_path, flavour):
+    storages = [Shelve(tmp_path, flavour=flavour) for _ in range(2)]
+    put(storages[0], b"x" * 5000)
+    for file in tmp_path.iterdir():
+        if file.name.startswith("shelf") and file.suffix != ".lock":
+            file.write_bytes(b"\xff ruined " * 1000)
+    for storage in storages:
+        with pytest.raises(DamagedError, match="is not what") as raised:
+            storage.read(NAME)
+        assert storage.ruined(raised.value)
+        assert not storage.ruined(PermissionError(13, "no"))
+    storages[0].reset()
+    put(storages[0])
+    storages[1].reset()
+    assert bytes(storages[1].read(NAME).body) == b"body"
 
 
 class Evil:
@@ -128,8 +137,9 @@ def test_a_foreign_value_is_damage_and_runs_nothing(tmp_path, monkeypatch, value
 
     with dbm.dumb.open(str(tmp_path / "place" / "shelf"), "c") as shelf:
         shelf[NAME.encode()] = value
-    with pytest.raises(DamagedError):
+    with pytest.raises(DamagedError) as raised:
         storage.read(NAME)
+    assert not storage.ruined(raised.value)
     assert list(storage.scan()) == []
     assert os.listdir(tmp_path) == ["place"]
     put(storage, b"healed")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memo import _abilities, _upkeep
-from memo._entry import Sealing
+from memo._entry import sealing
 from memo._upkeep import Filters
 from memo.model import Head, Item, Record
 from memo.storages import open_storage
@@ -71,7 +71,7 @@ def put(
     key = f"{scope}/{version}/{number:040x}"
     head = Head("", NOW - age, seconds, "pickle", (), len(body), b"", b"")
     mark = _abilities.words(storage).word(scope) if mark is None else mark
-    storage.write(key, [body], Sealing(key, [body], head).head, size=len(body), mark=mark)
+    storage.write(key, [body], sealing(key, [body], head), size=len(body), mark=mark)
     return key
 
 

@@ -79,7 +79,7 @@ def remember(
     """After computing. ``why`` is what the engine said of the miss."""
     try:
         found, names, shown = looked
-        kept = opened.histories.get(call.key.partition("/")[0]) or history(opened, call.scope)
+        kept = opened.histories.get(call.key.partition("/")[0]) or history(opened, call.scope, runner.name)
         kept.calls.append((call.key, now, state.mark, stored, why, found, names, shown))
         if stored:
             if state.followed is not None and state.followed.version not in kept.versions:
@@ -104,9 +104,14 @@ def _keep_version(runner: Runner, opened: Opened, state: State) -> None:
     followed = state.followed
     assert followed is not None
     name = state.prefix[:-1]
-    history(opened, runner.scope).versions.add(followed.version)
+    history(opened, runner.scope, runner.name).versions.add(followed.version)
     if opened.heads.head(name) is None:
-        write(opened.storage, name, described(runner, state))
+        made = described(runner, state)
+        write(opened.storage, name, made)
+        if made["packages"]:
+            from ._asked import warn_of_upgrade
+
+            warn_of_upgrade(opened, runner, made)
 
 
 def described(runner: Runner, state: State) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def line(runner: Runner, opened: Opened | None, call: Call, miss: Miss) -> str:
         from ._asked import found_nothing
         from ._kept import CALLS
 
-        kept = history(opened, call.scope)
+        kept = history(opened, call.scope, runner.name)
         calls = kept.all(CALLS if len(kept.calls) < 20 else 100)
         at = next(
             at

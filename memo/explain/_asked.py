@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import islice
 
-from memo import _abilities, _entry, settings
+from memo import _abilities, _entry, events, settings
 from memo._units import show_seconds
 from memo.errors import DamagedError
 from memo.model import Hit
 
 from . import described, look
-from ._cause import Why, cause, expiry, kind_of, moment
+from ._cause import Why, cause, expiry, kind_of, moment, of_versions
 from ._kept import Seen, data_of, history, read, recent, seen
 
 TYPE_CHECKING = False
@@ -60,12 +60,15 @@ def why(runner: Runner, state: State | None, call: Call, opened: Opened | None, 
     if isinstance(outcome, Hit):
         head = outcome.head
         text = f"hit: stored at {moment(head.created)}; computing it took {show_seconds(head.seconds)}"
+        for kind in ("by type", "not followed"):  # why it is a hit although something changed
+            if state.followed is not None and (of := state.followed.follows.get(kind)):
+                text += f"\n{'counted ' if kind == 'by type' else ''}{kind}: {', '.join(of)}"
         return Why(name, "hit", text, stored=head.created, seconds=head.seconds, key=call.key)
     if there is not None:
         return _there(name, outcome, there, call, now, cache.serializer.name)
     looked = look(runner, call, captures, key)
     target = _target(call, state, looked, now)
-    kept = history(opened, call.scope)
+    kept = history(opened, call.scope, runner.name)
     earlier = _with_entries(kept.all(), opened, call)
     found = found_nothing(runner, opened, target, state.mark, earlier, state)
     return found._replace(key=call.key)
@@ -127,7 +130,7 @@ def found_nothing(
     runner: Runner, opened: Opened, target: Seen, mark: int, earlier: list[Seen], state: State | None = None
 ) -> Why:
     """For a call of this process: there is nothing under its name."""
-    kept = history(opened, runner.scope)
+    kept = history(opened, runner.scope, runner.name)
     kept.older()
     state = state or runner.state
     captures = dict(kept.captures)
@@ -161,7 +164,7 @@ def _elsewhere(function: str, storage: Storage, scope: str, version: str) -> Why
     for record, body in sorted((name, bytes(record.body)) for name, record in records.items()):
         other = body.decode("utf-8", "replace")
         if read(storage, f"{record.partition('/')[2]}/{version}"):
-            text = f"renamed: the same code has results under the name {other}; @persist(name={other!r}) finds them"
+            text = f"renamed: {other} -> {function} is the same code; @persist(name={other!r}) finds its results"
             return Why(function, "renamed", text, "name", other, function)
         if other.rpartition(".")[2] == last and alike is None:
             text = (
@@ -169,6 +172,19 @@ def _elsewhere(function: str, storage: Storage, scope: str, version: str) -> Why
             )
             alike = Why(function, "never seen", text, "name", other, function)
     return alike
+
+
+def warn_of_upgrade(opened: Opened, runner: Runner, made: dict[str, Any]) -> None:
+    """Once, when results are computed again for no other reason than another version of a library."""
+    calls = history(opened, runner.scope, runner.name).older()
+    then = read(opened.storage, f"{runner.scope}/{calls[-1].version}") if calls else {}
+    parts = of_versions(then, made)
+    if then and all(part.cause == "package" for part in parts):
+        events.warn_once(
+            f"{runner.name}:packages",
+            f"{runner.name} computes anew, since {'; '.join(part.text for part in parts)}. If that does not change its"
+            " results, say how much of a version counts: @persist(packages='minor'), 'major' or 'ignore'",
+        )
 
 
 # ---------------------------------------------------------------------------------------------- without the program
@@ -184,10 +200,12 @@ def misses(storage: Storage, scope: str, function: str, limit: int) -> list[tupl
             versions[number] = read(storage, f"{scope}/{number}")
         return versions[number]
 
-    return list(islice(_explained(calls, captures, function, version), limit))
+    return list(islice(_explained(storage, scope, calls, captures, function, version), limit))
 
 
 def _explained(
+    storage: Storage,
+    scope: str,
     calls: list[Seen],
     captures: dict[str, dict[str, str]],
     function: str,
@@ -203,4 +221,7 @@ def _explained(
             text = one.why if one.why.startswith(kind) else f"{kind}: {one.why}"
             yield one, Why(function, kind, text, stored=before[-1].when if before else None)
         else:
-            yield one, cause(function, one, one.mark, calls[:at], captures, version)
+            found = cause(function, one, one.mark, calls[:at], captures, version)
+            if found.cause == "never seen" and not at:
+                found = _elsewhere(function, storage, scope, one.version) or found
+            yield one, found

@@ -111,7 +111,7 @@ def cause(
         return Why(function, "not stored", text)
     found = nearest(target, mark, earlier)
     if found is None:
-        if earlier:
+        if any(one.stored for one in earlier):
             text = "never seen: all that was stored for this function has been cleared"
             return Why(function, "never seen", text)
         return Why(function, "never seen", "never seen: nothing is stored for this function")
@@ -149,13 +149,16 @@ def _others(target: Seen, one: Seen) -> list[str]:
         return [name for name in (*target.names, *one.names) if (name in target.names) != (name in one.names)] or [
             "order"
         ]
-    known, unknown = [], []
+    known: list[str] = []
+    unknown: list[str] = []
     for index, name in enumerate(target.names):
         here, there = target.notes[8 * index : 8 * index + 8], one.notes[8 * index : 8 * index + 8]
-        if here != there:
+        if _UNKNOWN in (here, there):
+            seen = name in target.shown and name in one.shown
+            differs = seen and any(_belongs(path, name) for path in _changed(target.shown, one.shown))
+            (known if differs else unknown).append(name)
+        elif here != there:
             known.append(name)
-        elif here == _UNKNOWN:
-            unknown.append(name)
     if not known and one.version == target.version and one.captures == target.captures:
         return unknown or list(target.names)
     return known
@@ -206,7 +209,8 @@ def _of_argument(name: str, target: Seen, found: Seen, of: int) -> list[Part]:
     parts = [_leaf("argument", path, then.get(path), now.get(path)) for path in inner]
     if parts:
         return parts
-    if target.notes[:8] == _UNKNOWN and of > 1:
+    at = 8 * target.names.index(name)
+    if of > 1 and _UNKNOWN in (target.notes[at : at + 8], found.notes[at : at + 8]):
         return [
             Part(
                 "argument", f"argument {name}: may have changed ({now.get(name)})", name, then.get(name), now.get(name)

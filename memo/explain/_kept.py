@@ -13,6 +13,9 @@ from _thread import RLock
 from collections import deque
 from typing import Any, NamedTuple
 
+from memo._call import main_name
+from memo.model import Call
+
 from ._shown import leaves, plain
 
 TYPE_CHECKING = False
@@ -51,8 +54,8 @@ class Seen(NamedTuple):
 class History:
     """The last calls of one function: those of this process, and those that were found when it was first asked."""
 
-    def __init__(self, opened: Opened, scope: str) -> None:
-        self.opened, self.scope = opened, scope
+    def __init__(self, opened: Opened, scope: str, function: str) -> None:
+        self.opened, self.scope, self.function = opened, scope, function
         # (key, when, mark, stored, why, notes, names, encoding, copies or leaves): unpacked when somebody asks
         self.calls: deque[tuple[Any, ...]] = deque(maxlen=CALLS)
         self.captures: dict[str, dict[str, str]] = {}
@@ -88,9 +91,9 @@ class History:
             mark = self.opened.words.word(self.scope)
             known = {(call.arguments, call.when) for call in calls}
             calls += [one for one in map(seen, list(self.calls)) if (one.arguments, one.when) not in known]
-            calls.sort(key=lambda call: call.when)
             captures |= self.captures
             kept = [one if one.mark == mark else one._replace(shown={}) for one in calls[-CALLS:]]
+            self.opened.name(Call(self.function, self.scope, (), ()))  # nothing of it may have been stored
             used = [one.captures for one in reversed(kept) if one.mark == mark]
             used = [one for one in dict.fromkeys(used) if one in captures][:_CAPTURES]
             rows = [(*one[:-1], list(one.shown.items())) for one in kept]
@@ -126,7 +129,10 @@ def recent(storage: Storage, scope: str) -> tuple[list[Seen], dict[str, dict[str
     found = read(storage, f"{scope}/recent")
     try:
         rows = found["calls"]
-        calls = [Seen(**{**dict(zip(Seen._fields, row, strict=True)), "names": tuple(row[7]), "shown": dict(row[8])}) for row in rows]
+        calls = [
+            Seen(**{**dict(zip(Seen._fields, row, strict=True)), "names": tuple(row[7]), "shown": dict(row[8])})
+            for row in rows
+        ]
         captures = {str(name): dict(data) for name, data in found["captures"].items()}
     except (LookupError, TypeError, ValueError, AttributeError):
         return [], {}
@@ -165,8 +171,8 @@ def describe(function: str, counted: tuple[str, ...], options: dict[str, Any], f
         texts = type(texts)(None, texts.functions)
     room, code = _TEXTS, {}
     for name, text in texts().items():
-        code[name] = text[: min(_TEXT, room)]
-        room -= len(code[name])
+        code[_by_main(name)] = text[: min(_TEXT, room)]
+        room -= min(len(text), _TEXT, room)
     return {
         "format": _FORMAT,
         "function": function,
@@ -175,7 +181,7 @@ def describe(function: str, counted: tuple[str, ...], options: dict[str, Any], f
         "python": ".".join(map(str, sys.version_info[:2])),
         "packages": dict(followed.packages),
         "texts": code,
-        "follows": {kind: list(names) for kind, names in followed.follows.items() if kind not in ("data", "packages")},
+        "follows": {kind: list(map(_by_main, names)) for kind, names in followed.follows.items() if kind not in ("data", "packages")},
     }
 
 
@@ -204,7 +210,12 @@ def _name(label: str, shown: list[str]) -> str:
     if not number.isdecimal():
         return label
     fits = [name for name in shown if name.endswith(ends) or name.startswith(begins)]
-    return fits[0] if len(fits) == 1 else rest
+    return _by_main(fits[0]) if len(fits) == 1 else rest
+
+
+def _by_main(name: str) -> str:
+    """A script's functions go by the name that it would be imported under, as their results do."""
+    return main_name() + name.removeprefix("__main__") if name.startswith("__main__.") else name
 
 
 # -------------------------------------------------------------------------------------------- the end of the process
@@ -212,7 +223,7 @@ def _name(label: str, shown: list[str]) -> str:
 _open: list[Any] = []  #: weak references to places with histories
 
 
-def history(opened: Opened, scope: str) -> History:
+def history(opened: Opened, scope: str, function: str) -> History:
     found = opened.histories.get(scope)
     if found is None:
         if not opened.histories:
@@ -223,7 +234,7 @@ def history(opened: Opened, scope: str) -> History:
 
                 atexit.register(write_all)
             _open.append(ref(opened, _open.remove))
-        found = opened.histories.setdefault(scope, History(opened, scope))
+        found = opened.histories.setdefault(scope, History(opened, scope, function))
     return found  # type: ignore[no-any-return]
 
 

@@ -13,6 +13,8 @@ from io import BytesIO
 from marshal import dumps, load, loads
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
+from memo._call import main_name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,21 +87,30 @@ def _copy(value: Any, room: int) -> tuple[Any, int]:
 def notes(key: bytes, values: tuple[Any, ...] | None) -> list[bytes]:
     """Four bytes a parameter. ``values`` are those that ``key`` encodes; None where only the encoding is known."""
     if key[:1] == b"\x02":  # the parts of a call, one after the other
-        found, start = [], 5
+        found: list[bytes] = []
+        start = 5
         try:
-            for _ in range(int.from_bytes(key[1:5], "little")):
+            for value in values or [None] * int.from_bytes(key[1:5], "little"):
                 end = _end(key, start)
-                found.append(crc32(key[start:end]).to_bytes(4, "little"))
+                # by its ends if it is plain, so that a long text has the same note whatever stands beside it
+                long = type(value) in (str, bytes)
+                found.append(_edges(value) if long else crc32(key[start:end]).to_bytes(4, "little"))
                 start = end
             if start == len(key):
                 return found
         except (ValueError, EOFError, TypeError, IndexError):
             pass  # a form that is not known here
-        return [UNKNOWN] * int.from_bytes(key[1:5], "little")
     if key[:1] == b"(":
         return plain_notes(loads(key))
-    # only the digest of the whole is left: what is plain can be told all the same
-    return [_edges(value) if type(value) in _PLAIN else UNKNOWN for value in values or ()]
+    # only the digest of the whole is left, or a form not known here: what is small can be told all the same
+    return [_alone(value) for value in values or ()]
+
+
+def _alone(value: Any) -> bytes:
+    if type(value) in _PLAIN:
+        return _edges(value)
+    found = small((value,))
+    return found[0][0] if found else UNKNOWN
 
 
 def _edges(value: Any) -> bytes:
@@ -195,7 +206,7 @@ def _label(value: Any, kind: type) -> str:
             return cut(f"{kind.__name__}({{{', '.join(sorted(map(plain, value)))}}})")
         return f"{kind.__name__} of {len(value)}"
     if kind in (FunctionType, BuiltinFunctionType, MethodType) or isinstance(value, type):
-        return cut(f"{value.__module__}.{value.__qualname__}")
+        return cut(f"{module_of(value)}.{value.__qualname__}")
     if kind is ModuleType:
         return cut(f"module {value.__name__}")
     module = kind.__module__.partition(".")[0]
@@ -204,10 +215,15 @@ def _label(value: Any, kind: type) -> str:
     name = value.__dict__.get("_name_") if hasattr(kind, "__members__") and hasattr(value, "__dict__") else None
     if type(name) is str:
         return cut(f"{kind.__qualname__}.{name}")
-    text = f"{kind.__module__}.{kind.__qualname__}"
+    text = f"{module_of(kind)}.{kind.__qualname__}"
     if module in ("numpy", "pandas", "polars", "scipy", "torch", "pyarrow"):
         text = _array(value, text)
     return cut(text)
+
+
+def module_of(value: Any) -> str:
+    """A script's functions go by the name that it would be imported under, as their results do."""
+    return main_name() if value.__module__ == "__main__" else str(value.__module__)
 
 
 def _array(value: Any, text: str) -> str:

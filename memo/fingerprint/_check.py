@@ -23,14 +23,15 @@ _MANY = 200  #: terms: compiling more takes milliseconds, which a process that a
 class Watch:
     """Collects what was looked at while following; ``compiled()`` is the check."""
 
-    __slots__ = ("cells", "classes", "dicts", "functions", "more")
+    __slots__ = ("cells", "classes", "dicts", "entries", "functions", "more")
 
     def __init__(self) -> None:
         self.dicts: dict[int, tuple[dict[str, Any], dict[str, Any], set[str]]] = {}
         self.cells: dict[int, tuple[CellType, Any]] = {}
         self.functions: dict[int, tuple[FunctionType, CodeType, Any, Any]] = {}
-        self.classes: dict[int, _Class] = {}
+        self.classes: dict[int, Snapshot] = {}
         self.more: list[Callable[[], bool]] = []
+        self.entries: list[tuple[dict[str, Any], str, Any]] = []
 
     def name(self, namespace: dict[str, Any], name: str, value: Any) -> None:
         self.dicts.setdefault(id(namespace), (namespace, {}, set()))[1].setdefault(name, value)
@@ -43,10 +44,17 @@ class Watch:
 
     def function(self, function: FunctionType, defaults: bool = True) -> None:
         found = (function.__defaults__, function.__kwdefaults__) if defaults else (ANY, ANY)
+        if defaults and id(function) not in self.functions:
+            for name, value in (function.__kwdefaults__ or {}).items():
+                self.entry(function.__kwdefaults__, name, value)
         self.functions[id(function)] = (function, function.__code__, *found)
 
+    def entry(self, holder: dict[str, Any], name: str, value: Any) -> None:
+        """Of a dictionary that is no module's: one of attributes, of defaults."""
+        self.entries.append((holder, name, value))
+
     def class_(self, cls: type) -> None:
-        self.classes[id(cls)] = _Class(cls)
+        self.classes[id(cls)] = Snapshot(cls)
 
     def still(self) -> bool:
         """The check without generated code: for objects seen once or twice."""
@@ -67,6 +75,9 @@ class Watch:
                 or (defaults is not ANY and function.__defaults__ is not defaults)
                 or (keywords is not ANY and function.__kwdefaults__ is not keywords)
             ):
+                return False
+        for namespace, name, value in self.entries:
+            if namespace.get(name, self) is not value:
                 return False
         return all(same() for same in self.classes.values()) and all(more() for more in self.more)
 
@@ -121,6 +132,9 @@ class Watch:
             else:
                 terms.append("{}.cell_contents is {}")
                 values += (cell, value)
+        for holder, name, value in self.entries:
+            terms.append(f"{{}}[{name!r}] is {{}}")
+            values += (holder, value)
         calls += self.classes.values()
         calls += self.more
         terms += ["{}()"] * len(calls)
@@ -148,7 +162,7 @@ def _builtins(namespace: dict[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else vars(found)
 
 
-class _Class:
+class Snapshot:
     """A class as it was; called, whether it still is. What libraries add while it is used (caches) does not count."""
 
     __slots__ = ("bases", "cls", "counted", "values")

@@ -33,7 +33,6 @@ _LEFT_OUT = frozenset(
         "__attrs_attrs__",
         "__attrs_props__",
         "__attrs_own_setattr__",
-        "__match_args__",
         "_is_protocol",
         "_is_runtime_protocol",
         "__protocol_attrs__",
@@ -114,6 +113,8 @@ def class_items(cls: type) -> list[tuple[str, Any]]:
         items[name] = value
     if is_enum:
         items["order of members"] = tuple(own["_member_map_"])
+        if own.get("_boundary_") is not None:
+            items["boundary"] = own["_boundary_"]._name_
         for name, member in own["_member_map_"].items():
             items[f"member {name}"] = member._value_
     if "_field_defaults" in own and "_fields" in own:  # a named tuple
@@ -128,9 +129,22 @@ def class_items(cls: type) -> list[tuple[str, Any]]:
             items[f": {name} {index}"] = part
     for name, field in _fields(cls).items():
         items[f"field {name}"] = field
+    if own.get("__abstractmethods__"):
+        items["abstract"] = tuple(sorted(own["__abstractmethods__"]))
+    if "_abc_impl" in own:
+        items.update(_registered(cls))
     if "__orig_bases__" in own:
         items["generic"] = tuple(describe(base) for base in own["__orig_bases__"])
     return sorted(items.items())
+
+
+def _registered(cls: type) -> dict[str, Any]:
+    """The classes that were made subclasses of an abstract one by ``register``."""
+    from _abc import _get_dump  # type: ignore[import-not-found]
+
+    found = [known for known in (reference() for reference in _get_dump(cls)[0]) if known is not None]
+    names = sorted(f"{known.__module__}.{known.__qualname__}" for known in found)
+    return {"registered": tuple(names)} if names else {}
 
 
 def counts(cls: type, name: str, value: Any) -> bool:

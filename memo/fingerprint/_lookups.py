@@ -44,6 +44,25 @@ def library(walk: Walk, function: FunctionType, module: ModuleType, rest: Chain,
     elif module.__name__ == "sys" and rest[0] in ("modules", "_getframe"):
         walk.follows["not followed"][f"sys.{rest[0]} in {shown}"] = None
         walk.tokens.append(f"module {own_module(walk, function)}")
+    _patched(walk, module, rest)
+
+
+def _patched(walk: Walk, module: ModuleType, rest: Chain) -> None:
+    """Code of the project that was put into a library counts where the library is used by that name."""
+    value: object = module
+    for attribute in rest:
+        inside = getattr(value, "__dict__", {})
+        if not isinstance(value, ModuleType) or attribute not in inside:
+            return
+        value = inside[attribute]
+        if type(value) is FunctionType and "__wrapped__" not in value.__dict__:
+            ours = value.__module__ != module.__name__ and walk.is_project(value.__globals__)
+        else:
+            ours = isinstance(value, type) and not isinstance(value, ModuleType) and walk.is_project_class(value)
+        if ours:
+            shown = f"{inside.get('__name__')}.{attribute}"
+            walk.watch.name(inside, attribute, value)
+            walk.tokens.append(f"patched {shown} {walk.edge(value, shown, shown, True)}")
 
 
 def import_by_name(walk: Walk, function: FunctionType, found: Piece, read: str) -> None:

@@ -2,8 +2,9 @@
 
 A version that looked at the loaded module when there is one would differ between the first and the second call of a
 process. So names are followed within the syntax trees, and imports from file to file: the statements that make a name
-what it is, and those that run for their effect. Once the module is loaded it is compared with its file: a function
-or plain constant that was put in place of the one written there counts by its value.
+what it is, and those that run for their effect. Once the module is loaded it is compared with its file: what was put
+in place of a function, class or plain constant that is written there counts by its value, and so does what takes the
+place of anything else that was once seen there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from ._project import is_memo, is_project_file
+from ._project import is_memo, is_project, is_project_file
 from . import _source
 from ._source import Source, source_of
 from ._tree import STORED, Chain, Piece, constant, live_statements, piece_of
@@ -27,7 +28,7 @@ _DEFINITIONS = (_ast.FunctionDef, _ast.AsyncFunctionDef, _ast.ClassDef)
 class Statement(NamedTuple):
     piece: Piece
     effect: bool  #: runs whatever is used of the module
-    literal: str | None  #: of ``NAME = constant``, the constant
+    form: str  #: "def", "class", "=" and the constant of ``NAME = constant``; "" for all else
 
 
 class File(NamedTuple):
@@ -42,7 +43,7 @@ class Imported(NamedTuple):
     names: list[str]  #: modules followed
     packages: set[str]  #: files of installed modules imported on the way
     missing: list[str]  #: what could not be found
-    expected: list[tuple[str, str, Source, str | None]]  #: module, name, its file, the literal if it is one
+    expected: list[tuple[str, str, Source, str]]  #: module, name, its file, the form of the statement that makes it
 
 
 def _spec(name: str) -> Any:
@@ -107,9 +108,10 @@ def _statement(node: Any, own: frozenset[str]) -> Statement:
     kind = type(node)
     piece = piece_of(node, own, body_only=False)
     effect = True
-    literal = None
+    form = ""
     if kind in _DEFINITIONS:
         effect = any(True for d in node.decorator_list if not own.intersection(c[0] for c in _reads(d, own)))
+        form = "" if effect else "class" if kind is _ast.ClassDef else "def"
         effect = effect or bool(getattr(node, "keywords", ()))  # a metaclass, __init_subclass__
     elif kind in (_ast.Import, _ast.ImportFrom):
         effect = False
@@ -117,8 +119,8 @@ def _statement(node: Any, own: frozenset[str]) -> Statement:
         targets = node.targets if kind is _ast.Assign else [node.target]
         effect = not all(_is_name(t) for t in targets)
         if not effect and len(targets) == 1 and type(node.value) is _ast.Constant:
-            literal = constant(node.value.value)
-    return Statement(piece, effect, literal)
+            form = "=" + constant(node.value.value)
+    return Statement(piece, effect, form)
 
 
 def _reads(node: Any, own: frozenset[str]) -> tuple[Chain, ...]:
@@ -187,10 +189,12 @@ def imported(namespace: dict[str, Any], level: int, module: str, used: frozenset
                 continue
         if chain[1:] == (STORED,):
             continue
-        if chain and chain[0] and file.source is not None and _binds(file, chain[0]):
-            literals = [s.literal for s in file.statements if chain[0] in s.piece.binds]
-            found.expected.append((target, chain[0], file.source, literals[0] if len(literals) == 1 else None))
-        _collect(file, chain, parts, want)
+        needed = _collect(file, chain, parts, want)
+        for name in sorted(needed) if file.source is not None else ():
+            forms = [s.form for s in file.statements if name in s.piece.binds]
+            item = (target, name, file.source, forms[0] if len(forms) == 1 else "")
+            if forms and item not in found.expected:
+                found.expected.append(item)  # type: ignore[arg-type]
     from blake3 import blake3
 
     text = b"".join(name.encode() + b"\0" + digest + b"\0" for name, digest in sorted(parts))
@@ -200,8 +204,11 @@ def imported(namespace: dict[str, Any], level: int, module: str, used: frozenset
 
 def _collect(
     file: File, chain: Chain, parts: set[tuple[str, bytes]], want: Callable[[str, frozenset[Chain]], None]
-) -> None:
-    """Adds the statements that make a name what it is (all of them for ``()``), and those that run for their effect."""
+) -> set[str]:
+    """Adds the statements that make a name what it is (all of them for ``()``), and those that run for their effect.
+
+    Returns the names that are needed for it.
+    """
     needed: set[Chain] = {chain} if chain and chain[0] else set()
     rest = list(file.statements)
     changed = True
@@ -227,57 +234,97 @@ def _collect(
                 chains = {prefix + c[1:] for c in needed if c[0] == name}
                 if not chain:
                     chains.add(prefix)
-                if chains:
+                if target == file.name and prefix and _spec(f"{target}.{prefix[0]}") is not None:
+                    want(f"{target}.{prefix[0]}", frozenset(c[1:] for c in chains))  # a package that imports of itself
+                elif chains:
                     want(target, frozenset(chains))
+    return {c[0] for c in needed}
+
+
+_seen: dict[tuple[str, str], tuple[Source, Any, Callable[[], bool]]] = {}  #: what was first seen under a name, and
+# whether it still is what it was: where only running the module can tell what it should be
 
 
 class Expected:
     """The check of modules imported inside: once loaded, do they hold what their files say?"""
 
-    __slots__ = ("accepted", "items")
+    __slots__ = ("accepted", "classes", "failed", "items", "known", "pending")
 
-    def __init__(self, items: list[tuple[str, str, Source, str | None]]) -> None:
+    def __init__(self, items: list[tuple[str, str, Source, str]]) -> None:
         self.items = items
         self.accepted: dict[tuple[str, str], Any] = {}
+        self.known: list[tuple[dict[str, Any], str, Any]] = []
+        self.classes: list[Callable[[], bool]] = []
+        self.pending: set[str] = set()  #: modules that are not loaded
+        self.failed = False  #: once is for good: following again makes another
 
     def deviating(self) -> list[tuple[str, str, dict[str, Any], Any]]:
         """(module, name, its dictionary, value) of what is something else than the file says."""
         found = []
-        for module, name, source, literal in self.items:
-            loaded = sys.modules.get(module)
-            namespace = getattr(loaded, "__dict__", None)
+        self.pending = {item[0] for item in self.items if item[0] not in sys.modules}
+        self.known, self.classes = [], []
+        for module, name, source, form in self.items:
+            namespace = getattr(sys.modules.get(module), "__dict__", None)
             if namespace is None or name not in namespace:
                 continue
             value = namespace[name]
-            if self.accepted.get((module, name), self) is value:
-                continue
-            if _is_as_written(value, name, source, literal, namespace):
-                self.accepted[module, name] = value
-            else:
+            self.known.append((namespace, name, value))
+            as_written = _is_as_written(value, name, source, form, namespace)
+            if as_written and isinstance(value, type):
+                self.classes.append(_seen[module, name][2])
+            if not as_written and self.accepted.get((module, name), self) is not value:
                 found.append((module, name, namespace, value))
         return found
 
     def check(self) -> bool:
-        for module, name, _, _ in self.items:
-            namespace = getattr(sys.modules.get(module), "__dict__", {})
-            if name in namespace and self.accepted.get((module, name), self) is not namespace[name]:
+        for namespace, name, value in self.known:
+            if namespace.get(name, self) is not value:
                 break
         else:
-            return True
+            loaded = sys.modules
+            if not any(name in loaded for name in self.pending) and all(same() for same in self.classes):
+                return not self.failed
         with _source.reading:  # another thread may be forgetting the trees
-            same = not self.deviating()
+            self.failed = self.failed or bool(self.deviating())
             _source.release()
-        return same
+        return not self.failed
 
 
-def _is_as_written(value: Any, name: str, source: Source, literal: str | None, namespace: dict[str, Any]) -> bool:
-    if literal is not None:
-        return (
-            type(value) in (type(None), bool, int, float, complex, str, bytes, type(...)) and constant(value) == literal
-        )
-    while type(value) is FunctionType and value.__code__.co_filename.startswith("<memo "):
-        value = value.__wrapped__  # type: ignore[attr-defined]
-    if type(value) is FunctionType and value.__code__.co_name in (name, "<lambda>"):
-        return source.definition(value.__code__) is not None
-    # decorated, or made by a call: what it should be is not known; but a plain function in its place is foreign
-    return type(value) is not FunctionType or value.__globals__ is not namespace or "__wrapped__" in value.__dict__
+def _is_as_written(value: Any, name: str, source: Source, form: str, namespace: dict[str, Any]) -> bool:
+    if form[:1] == "=":
+        plain = type(value) in (type(None), bool, int, float, complex, str, bytes, type(...))
+        return plain and "=" + constant(value) == form
+    if form == "def":
+        while type(value) is FunctionType and value.__code__.co_filename.startswith("<memo "):
+            value = value.__wrapped__  # type: ignore[attr-defined]
+        return _is_function_as_written(value, source, namespace)
+    if form == "class" and not (isinstance(value, type) and _is_class_as_written(value, name, source, namespace)):
+        return False
+    key = (namespace["__name__"], name)  # of what is decorated or made by a call nothing more is known
+    seen = _seen.get(key)
+    if seen is None or seen[0] is not source:
+        from ._check import Snapshot
+
+        seen = _seen[key] = source, value, Snapshot(value) if isinstance(value, type) else bool
+    return seen[1] is value and (not isinstance(value, type) or seen[2]())
+
+
+def _is_function_as_written(value: Any, source: Source, namespace: dict[str, Any]) -> bool:
+    return (
+        type(value) is FunctionType
+        and value.__globals__ is namespace
+        and source.definition(value.__code__) is not None
+    )
+
+
+def _is_class_as_written(cls: type, name: str, source: Source, namespace: dict[str, Any]) -> bool:
+    """As far as its name and its methods can tell."""
+    if cls.__module__ != namespace["__name__"] or cls.__qualname__ != name:
+        return False
+    for value in list(vars(cls).values()):
+        function = getattr(value, "__func__", value)
+        if type(function) is not FunctionType or function.__code__.co_filename[:1] == "<":
+            continue
+        if is_project(function.__globals__) and not _is_function_as_written(function, source, namespace):
+            return False
+    return True

@@ -15,7 +15,7 @@ from marshal import dumps
 from ._code import code_of
 from ._hooks import HASHERS
 from ._node import BARE, FIELDS, Node, Refusal, node
-from ._project import is_project, label_of
+from ._project import is_project_class, label_of
 from ._values import LEAVES
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ def class_head(cls: type) -> bytes:
     """What stands for the class of an instance: its name, and for classes of the project the version of their code."""
     module = cls.__module__
     code = b""
-    if is_project(module):
+    if is_project_class(cls):
         code = code_of(cls)
         space = sys.modules.get(module)
         module = label_of(vars(space)) if space is not None else module

@@ -40,6 +40,7 @@ _real: dict[str, str] = {}
 _sites: dict[str, tuple[float, list[Distribution]]] = {}
 _of_file: dict[tuple[str, str], Distribution | None] = {}
 _local: dict[str, bool] = {}
+_compiled: dict[str, str] = {}  #: by path; what is loaded stays loaded
 _packages: dict[str, tuple[Any, tuple[str, str] | None]] = {}
 
 
@@ -105,6 +106,27 @@ def is_project(namespace: dict[str, Any] | ModuleType | str, home: str = "") -> 
             return is_project_file(os.path.realpath(os.path.join(folder, "_")), home)
         return name == "__main__" or not is_stdlib(name, "")
     return is_project_file(path, home)
+
+
+def compiled(module: object) -> str:
+    """The digest of the file of a compiled module of the project; "" for any other."""
+    found = _module(module) if isinstance(module, str) else None
+    if found is None or not file_of(vars(found)).endswith((".so", ".pyd", ".dylib")) or not is_project(found):
+        return ""
+    path = file_of(vars(found))
+    if path not in _compiled:
+        from ._digest import digest_file
+
+        _compiled[path] = " " + digest_file(path).hex()
+    return _compiled[path]
+
+
+def is_project_class(cls: type, home: str = "") -> bool:
+    """The same for a class, by the module that it names."""
+    module = _module(cls.__module__)
+    if cls.__module__ == "types" and getattr(module, cls.__qualname__, None) is not cls:
+        return True  # made at run time, by dataclasses.make_dataclass or types.new_class
+    return cls.__module__ != "builtins" and is_project(module or cls.__module__, home)
 
 
 def is_project_file(path: str, home: str = "") -> bool:

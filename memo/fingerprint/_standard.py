@@ -158,6 +158,14 @@ def _timezone(value: Any) -> Described:
     return leaf("timezone", offset.days, offset.seconds, offset.microseconds, *name)
 
 
+def _context_variable(value: Any) -> Described:
+    """By what it is now, in the context of the call."""
+    try:
+        return node("ContextVar", (value.get(),), FIELDS, ("get()",), value.name)
+    except LookupError:
+        return leaf("ContextVar", value.name)
+
+
 def _zone_info(value: Any) -> Described:
     if value.key is None:
         raise Refusal("a ZoneInfo that was made from a file has no name")
@@ -244,6 +252,7 @@ HANDLERS: dict[str, Handler] = {
     "datetime.timedelta": lambda value: leaf("timedelta", value.days, value.seconds, value.microseconds),
     "datetime.timezone": _timezone,
     "zoneinfo.ZoneInfo": _zone_info,
+    "_contextvars.ContextVar": _context_variable,
     "decimal.Decimal": _decimal,
     "fractions.Fraction": lambda value: leaf("Fraction", value.numerator, value.denominator),
     "uuid.UUID": lambda value: leaf("UUID", value.int),

@@ -367,7 +367,7 @@ def _resolve(scopes: list[_Scope], imports: dict[tuple[int, str], set[Chain]]) -
     """The chains that start at a name bound in none of the scopes around it; uses of local imports go to ``imports``."""
     reads: set[Chain] = set()
     for scope in scopes:
-        here = scope.binds - scope.imports.keys() - scope.outer - scope.around if scope.kind != "module" else set()
+        here = scope.binds - scope.imports.keys() - scope.outer - scope.around if scope.kind not in ("class", "module") else set()
         for chain in scope.loads:
             name = chain[0]
             if name in here:
@@ -378,7 +378,9 @@ def _resolve(scopes: list[_Scope], imports: dict[tuple[int, str], set[Chain]]) -
                     holder = None
                     break
                 bound = name in holder.binds and name not in holder.around
-                if bound and (holder is scope or holder.kind != "class") and holder.kind != "module":
+                if bound and holder.kind == "class":  # what its body reads may not be bound there yet
+                    bound = holder is scope and name in holder.imports
+                if bound and holder.kind != "module":
                     break
                 holder = holder.parent
             if holder is None:

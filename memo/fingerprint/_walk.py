@@ -38,9 +38,9 @@ from ._captured import (
     unwrapped,
 )
 from ._check import EMPTY, Watch
-from ._class import class_items
+from ._class import class_items, describe
 from ._lookups import builtin, follow_import, import_by_name, is_lookup, library, own_module
-from ._project import home_of, is_memo, is_project, label_of, package_of
+from ._project import compiled, home_of, is_memo, is_project, is_project_class, label_of, package_of
 from ._source import piece
 from ._tree import STORED, Chain, Piece
 
@@ -49,9 +49,16 @@ _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType
 _OF_MODULE = frozenset(
     {"__name__", "__file__", "__spec__", "__doc__", "__package__", "__loader__", "__path__", "__cached__", "__debug__"}
 )  # say how and from where the program was started
+_DESCRIBING = frozenset({"__doc__", "__annotations__"})
 _BY_TYPE = frozenset(
     {"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket", "weakref", "_weakref"}
 )
+
+
+def _description(value: Any, name: str) -> str:
+    if name == "__doc__":
+        return ascii(value.__doc__)
+    return ", ".join(f"{parameter}: {describe(annotation)}" for parameter, annotation in value.__annotations__.items())
 
 
 class Walk:
@@ -150,8 +157,10 @@ class Walk:
         if isinstance(value, type):
             if is_memo(value.__module__):
                 return "memo"
-            if value.__module__ == "builtins" or not self._project_class(value):
+            if not self.is_project_class(value):
                 return self._installed(value.__module__, value.__qualname__)
+            if compiled(value.__module__):
+                return f"{value.__module__}:{value.__qualname__}{compiled(value.__module__)}"
             return self.node(value)
         if kind is ModuleType or isinstance(value, ModuleType):
             if is_memo(value.__name__):
@@ -162,6 +171,7 @@ class Walk:
         if kind in _C_FUNCTIONS:
             owner = getattr(value, "__self__", None)
             name = self._installed(getattr(value, "__module__", None) or "builtins", value.__qualname__)
+            name += compiled(getattr(value, "__module__", None))
             if owner is None or isinstance(owner, ModuleType):
                 return name
             return f"{name} {self.edge(owner, label + ' self', shown, shared)}"
@@ -178,21 +188,16 @@ class Walk:
             self.data.append((label, fields))
             self.follows["data"][shown] = None
             return f"{self.edge(kind, label + ' class', shown, shared)} data"
-        if kind is object or kind.__module__ in _BY_TYPE:
+        if kind is object or (kind.__module__ in _BY_TYPE and kind.__name__ != "ContextVar"):
             return self._by_type(value, shown)
-        if "__wrapped__" in getattr(value, "__dict__", ()) and not self._project_class(kind):
+        if "__wrapped__" in getattr(value, "__dict__", ()) and not self.is_project_class(kind):
             return f"{self._installed(kind.__module__, kind.__qualname__)} {self.node(value)}"
         self.package(kind.__module__)
         self.mutable.append(Mutable(label, value, shared, shown))
         return "mutable"
 
-    def _project_class(self, cls: type) -> bool:
-        module = sys.modules.get(cls.__module__)
-        if cls.__module__ == "builtins":
-            return False
-        if module is not None:
-            return self.is_project(vars(module))
-        return self.is_project(cls.__module__)
+    def is_project_class(self, cls: type) -> bool:
+        return is_project_class(cls, self.home)
 
     # what a node holds
 
@@ -324,9 +329,12 @@ class Walk:
             # seen again, it is the binding that was seen first
             self.bindings[key] = token if token[0] == "#" else f"{token} {number}.{read}"
         emit(f"{read} {token}")
+        if rest and rest[0] in _DESCRIBING and isinstance(value, (FunctionType, type)):
+            emit(f"{read} {rest[0]} {_description(value, rest[0])}")  # not code, but here it is read
         if rest and type(value) is FunctionType and rest[0] in value.__dict__ and rest[0] != "__wrapped__":
             attribute = f"{number}.{read}.{rest[0]}"
             if not is_memo(value.__globals__.get("__name__") or "") and unwrapped(value) is value:
+                self.watch.entry(value.__dict__, rest[0], value.__dict__[rest[0]])
                 emit(f"{attribute} {self.edge(value.__dict__[rest[0]], attribute, shown + '.' + rest[0], False)}")
 
     def _wrapper(self, number: int, function: FunctionType) -> None:

@@ -4,19 +4,25 @@ The small storage has an entry of every name. For a big body it holds a stub tha
 that is not there costs one look and no second one in the other storage, and one commit decides which of two writes
 counts. A kill between the big write and its stub loses nothing that a call had returned; what it leaves behind in
 ``big`` is overwritten by the next write of that name, or purged with the dead entries.
+
+A small write removes only the very body that the stub which it replaces stands for, never one that another process is
+just putting in its place. So of two writes at once one is there afterwards, whichever stub or entry came last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from .. import _abilities
 from ..model import Buffer, Item, Record
 from ..protocols import Locks, Storage
 from ._lock import Turns
 
-_STUB = b"\x00in big\x00"  # no head of an entry begins so; 8 bytes of size (head and body) follow
-_STUB_SIZE = len(_STUB) + 8
+_STUB = (
+    b"\x00in big\x00"  # no head of an entry begins so; then 8 bytes of size (head and body), 8 bytes digest of its head
+)
+_STUB_SIZE = len(_STUB) + 16
 
 
 class Spill:
@@ -29,6 +35,8 @@ class Spill:
         self._batch, self._big_batch = _abilities.batch(small), _abilities.batch(big)
         self._ranks, self._big_ranks = _abilities.ranks(small), _abilities.ranks(big)
         self._purges = _abilities.purge(small), _abilities.purge(big)
+        self._stamp: Callable[[str], Any] = getattr(big, "stamp", self._big_heads.head)
+        self._remove_if: Callable[[str, Any], object] = getattr(big, "remove_if", self._remove_same)
         self._turns = Turns()
         self._spilled: bool | None = None  # whether anything is known to be in big; None: not looked yet
         self.rank = self._ranks.rank
@@ -73,9 +81,9 @@ class Spill:
                 return sealed[0]
 
             self._spilled = True
-            with self._turns[name]:  # of threads; between processes a write may cost the other its body: a miss
+            with self._turns[name]:
                 self.big.write(name, parts, seal, size=size, mark=mark, suffix=suffix)
-                stub = _STUB + (size + len(sealed[0])).to_bytes(8, "little")
+                stub = _STUB + (size + len(sealed[0])).to_bytes(8, "little") + _digest(sealed[0])
                 self.small.write(name, (), lambda: stub, size=0, mark=mark)
             return
         if self._spilled is None:
@@ -84,21 +92,29 @@ class Spill:
             self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
             return
         with self._turns[name]:
-            shrinks = self._is_big(name)
+            body = self._body(name)
             self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
-            if shrinks:
-                self.big.remove(name)
-
-    def _is_big(self, name: str) -> bool:
-        found = self._heads.head(name)
-        return found is not None and found[0][:8] == _STUB
+            if body is not None:
+                self._remove_if(name, body)
 
     def remove(self, name: str, /) -> None:
         with self._turns[name]:
-            big = self._is_big(name)
+            body = self._body(name)
             self.small.remove(name)
-            if big:
-                self.big.remove(name)
+            if body is not None:
+                self._remove_if(name, body)
+
+    def _body(self, name: str) -> Any:
+        """The stamp of the body that the stub stands for; None where there is no stub, or another body by now."""
+        stub = self._heads.head(name)
+        if stub is None or stub[0][:8] != _STUB:
+            return None
+        stamp, found = self._stamp(name), self._big_heads.head(name)
+        return stamp if found is not None and _digest(found[0]) == stub[0][16:] else None
+
+    def _remove_same(self, name: str, stamp: Any) -> None:
+        if self._big_heads.head(name) == stamp:
+            self.big.remove(name)
 
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
         return self._shown(self.small.scan(prefix))
@@ -109,7 +125,7 @@ class Spill:
             if item.head[:8] != _STUB:
                 yield item
             elif (found := self._big_heads.head(item.name)) is not None:
-                yield Item(item.name, int.from_bytes(item.head[8:], "little"), item.mark, found[0])
+                yield Item(item.name, int.from_bytes(item.head[8:16], "little"), item.mark, found[0])
 
     # -- the abilities of both
 
@@ -162,3 +178,8 @@ class Spill:
             if own := getattr(storage, method, None):
                 own()
 
+
+def _digest(head: bytes) -> bytes:
+    from blake3 import blake3
+
+    return blake3(head).digest(8)

@@ -42,6 +42,7 @@ class Files:
         self._new = os.path.join(self.folder, "_new")
         self._swept = False
         self._turns = Turns()
+        self._moved = object()  # another one before each removal of an entry's other form
         self._folders: dict[str, str] = {}
         self._words = EntryWords(self)
         ranks = ScannedRanks(self, self._listed)  # of this process: the disk keeps only the times of writing
@@ -104,6 +105,7 @@ class Files:
                 old = self._files(path, target)
                 _payload.place(litter[-1], target)
                 litter.clear()
+                self._moved = object()
                 for unlink in old:
                     unlink()
         finally:
@@ -135,12 +137,6 @@ class Files:
             yield end.written / 1e9, Item(f"{before}/{name_of(file)}", end.size + len(end.head), end.mark, end.head)
 
     # -- what it does better than a fall-back could
-
-    def may_have(self, name: str, /) -> bool:
-        """False only where there is certainly no entry: spares a storage in front of this one most of its misses."""
-        prefix, _, last = name.rpartition("/")
-        folder = self._folders.get(prefix) or self._folder(prefix)
-        return os.access(f"{folder}/_{stem_of(last)[:2]}", os.F_OK)
 
     def head(self, name: str, /) -> tuple[bytes, int] | None:
         entry = self._find(self._path(name))
@@ -234,10 +230,11 @@ class Files:
 
     def _find(self, path: str) -> EntryFile | None:
         """The entry's file, open. Where a crash left it in both forms, the one written last."""
-        for _ in range(2):  # a write may give it the other form between the two looks
+        found: list[EntryFile] = []
+        moved = None
+        while not found and moved is not self._moved:  # a write may give it the other form between the two looks
+            moved = self._moved
             found = [entry for suffix in ONE_FILE if (entry := _opened(path + suffix)) is not None]
-            if found:
-                break
         if len(found) == 2:
             found.sort(key=EntryFile.written)
             found.pop(0).close()

@@ -24,7 +24,21 @@ from ._lock import FolderLock
 from ._parts import join
 
 FLAVOURS = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")  # the best first
+_NOT_DAMAGE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EIO,
+)
 PAGE = 100  # entries of a listing read under one lock
+
+
+class _RuinedError(DamagedError):
+    """The shelf as a whole, not one entry."""
 
 
 class Shelve:
@@ -39,6 +53,7 @@ class Shelve:
         self.folder, self.flavour, self.timeout = os.fspath(folder), flavour, timeout
         self._path = os.path.join(self.folder, "shelf")
         self._label = os.path.join(self.folder, "shelve.json")
+        self._failed: tuple[int, int] | None = None
         self._lock = FolderLock(os.path.join(self.folder, "shelf.lock"), timeout)
 
     def __reduce__(self) -> tuple[Callable[..., Shelve], tuple[str, str | None, float]]:
@@ -92,23 +107,26 @@ class Shelve:
                 except DamagedError:  # reading it says so
                     pass
 
-    # -- the file
+    # -- upkeep
 
     def ruined(self, error: Exception, /) -> bool:
         """Whether an error of this storage says that the file itself is damaged, so that ``reset()`` is due."""
-        if isinstance(error, (_Ruined, SyntaxError)):  # dbm.dumb reads its index as Python literals
-            return True
-        if type(error).__module__ == "sqlite3":
-            return type(error).__name__ == "DatabaseError" or "no such table" in str(error)
-        return type(error).__module__.startswith(("dbm", "_dbm", "_gdbm", "gdbm")) and not _is_refused(error)
+        return isinstance(error, _RuinedError)
 
     def reset(self) -> None:
-        """Sets a ruined shelf aside as ``*.damaged``; the next write makes a new one."""
+        """Sets shelf and label aside as ``*.damaged``, over those of an earlier time; the next write makes new ones.
+
+        Not where another process already has: then the label is another one than that of the failure.
+        """
         with self._lock:
-            for name in os.listdir(self.folder):
-                if name.startswith(("shelf.", "shelf-", "shelve.json")) or name == "shelf":
-                    if name != "shelf.lock" and not name.endswith(".damaged"):
-                        os.replace(os.path.join(self.folder, name), os.path.join(self.folder, name + ".damaged"))
+            if _stamp(self._label) != self._failed:
+                return
+            for file in os.listdir(self.folder):
+                if file.startswith(("shelf", "shelve.json")) and not file.endswith((".lock", ".damaged")):
+                    path = os.path.join(self.folder, file)
+                    os.replace(path, path + ".damaged")
+
+    # -- the file
 
     @contextmanager
     def _open(self, write: bool) -> Iterator[MutableMapping[bytes, bytes]]:
@@ -121,37 +139,46 @@ class Shelve:
             if flavour is None:
                 yield {}
                 return
-            shelf: Any = _module(flavour, self._label).open(self._path, "c" if write else "r", 0o600)
+            module = _module(flavour, self._label)
             try:
-                yield shelf
-            finally:
-                shelf.close()
+                shelf = module.open(self._path, "c" if write else "r", 0o600)
+                try:
+                    yield shelf
+                finally:
+                    shelf.close()
+            except Exception as error:  # of dbm alone: nothing else is done with an open shelf
+                if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
+                    raise
+                raise self._ruined(f"{self._path} is not what {flavour} wrote ({error!r})")
 
     def _flavour(self, write: bool) -> str | None:
         """What the label says; it is made by the first write."""
         try:
             with open(self._label, encoding="utf-8") as label:
                 named = json.load(label)["flavour"]
+            if named not in FLAVOURS:
+                raise ValueError(f"it names {named!r}")
         except FileNotFoundError:
-            if not write:
-                return None
-            named = self.flavour or _best()
-            make_folder(self.folder)
-            _module(named, self._label).open(self._path, "c", 0o600).close()  # before its label: then "r" finds a file
-            file = os.open(self._label + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(file, "w", encoding="utf-8") as label:
-                json.dump({"flavour": named}, label)
-            os.replace(self._label + ".new", self._label)
-            return named
+            return self._make() if write else None
         except (ValueError, KeyError, TypeError) as error:
-            raise _Ruined(f"{self._label} does not say which dbm the shelf beside it is of: {error}")
-        if named not in FLAVOURS:
-            raise PlaceError(
-                f"{self._label} names {named!r}, expected one of {', '.join(FLAVOURS)}: use another location"
-            )
+            raise self._ruined(f"{self._label} does not say which dbm the shelf beside it is of ({error})")
         if self.flavour not in (None, named):
             raise PlaceError(f"{self.folder} is a shelf of {named}, not of {self.flavour}: use another location")
         return str(named)
+
+    def _make(self) -> str:
+        named = self.flavour or _best()
+        make_folder(self.folder)
+        _module(named, self._label).open(self._path, "n", 0o600).close()  # before its label: then "r" finds a file
+        new = self._label + ".new"
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as label:
+            json.dump({"flavour": named}, label)
+        os.replace(new, self._label)
+        return named
+
+    def _ruined(self, why: str) -> _RuinedError:
+        self._failed = _stamp(self._label)
+        return _RuinedError(why)
 
 
 def _module(flavour: str, label: str) -> Any:
@@ -173,20 +200,12 @@ def _best() -> str:
     raise PlaceError("this Python has no dbm module at all")
 
 
-class _Ruined(DamagedError):
-    """The label can't be read, so nothing of the shelf can."""
-
-
-def _is_refused(error: Exception) -> bool:
-    # dbm errors are OSErrors: those with a number of the system's are about permissions, descriptors or room
-    return getattr(error, "errno", None) in (
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.ENOSPC,
-        errno.EMFILE,
-        errno.ENFILE,
-    )
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 class _Plain(pickle.Unpickler):

@@ -147,15 +147,6 @@ class Sqlite:
         head, mark, _ = about(start)
         return head, mark
 
-    def stamp(self, name: str, /) -> int | None:
-        """What tells this write of a name from any other."""
-        rows = self._database.rows("SELECT written FROM entries WHERE k=?", (key_of(name)[1],))
-        return rows[0][0] if rows else None
-
-    def remove_if(self, name: str, stamp: int | None, /) -> None:
-        """Removes the entry if it is still that of ``stamp``, in one step."""
-        self._database.change("DELETE FROM entries WHERE k=? AND written=?", (key_of(name)[1], stamp))
-
     def word(self, scope: str, /) -> int:
         rows = self._database.rows("SELECT word FROM words WHERE scope=?", (scope,))
         return rows[0][0] if rows else 0
