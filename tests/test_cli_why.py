@@ -82,7 +82,7 @@ def test_text(place: Path) -> None:
 
 
 def test_the_end_of_a_name_will_do(place: Path) -> None:
-    assert memo(place, "price").stdout == memo(place, "shop.price").stdout
+    assert memo(place, "price", "--json").stdout == memo(place, "shop.price", "--json").stdout
     assert "shop.Till.total(self=shop.Till, n=3)" in memo(place, "total").stdout
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import memo
 from memo import Cache, persist
 from memo.explain import Why
 
@@ -178,7 +179,7 @@ CASES = {
     "never_seen": Case("f = None", "@persist\ndef f(n): return (n, 'never')\n" + asking("1"), "never seen"),
     # what is stored and can't be used
     "expired": Case(
-        CLOCKED + "f(1)", CLOCKED + "clock.clock = lambda: time.time() + 7200\n" + asking("1"), "expired", "ttl", says="60 min ago"
+        CLOCKED + "f(1)", CLOCKED + "clock.clock = lambda: time.time() + 7200\n" + asking("1"), "expired", "ttl", says="expired 60 min"
     ),
     "clock": Case(CLOCKED + "clock.clock = lambda: time.time() + 7200\nf(1)", CLOCKED + asking("1"), "clock", says="in the future"),
     "policy": Case(
@@ -525,10 +526,46 @@ def test_a_broken_record_costs_the_explanation_only(tmp_path: Path) -> None:
     for name in (f"{scope}/recent", f"{scope}/{version}"):
         cache.storage.write(name, [b"noise"], bytes, size=5, mark=0)
     assert f(2) == [2]
+    assert f.why(3).line == "argument x 2 -> 3"
     again = cache.persist(version=2)(f.__wrapped__)
     found = again.why(1)
     assert (found.cause, found.diff) == ("code", None)
     assert again(1) == [1]
+
+
+@pytest.mark.parametrize("row", [[1] * 9, ["v", "a", 1.0, 0, True, "", 5, ["x"], {"x": 3}], []])
+def test_a_record_of_another_shape(row: list[object]) -> None:
+    from memo.explain._kept import write
+
+    storage = Cache(storage="memory").storage
+
+    def f(x):
+        return [x]
+
+    first = Cache(storage=storage).persist(f)
+    assert first(1) == [1]
+    scope, version, _ = first.cache_key(1).split("/")
+    write(storage, f"{scope}/recent", {"format": 1, "calls": [row], "captures": {"x": []}})
+    write(storage, f"{scope}/{version}", {"format": 1})
+    again = Cache(storage=storage).persist(f, version=2)
+    for ask in (1, 2):
+        assert again.why(ask).cause in ("never seen", "code", "version")
+    stop = memo.on_event(lambda event: None)
+    assert again(1) == [1]
+    stop()
+
+
+def test_what_key_makes_of_a_call() -> None:
+    cache = Cache(storage="memory")
+
+    @cache.persist(key=lambda call: call.arguments["x"] % 10)
+    def f(x):
+        return None
+
+    f(12)
+    assert f.why(22).cause == "hit"
+    found = f.why(33)
+    assert (found.cause, found.path, found.before, found.after) == ("argument", "key", "2", "3")
 
 
 def test_an_upgraded_package_is_no_code_change() -> None:

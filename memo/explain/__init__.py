@@ -104,21 +104,23 @@ def _keep_version(runner: Runner, opened: Opened, state: State) -> None:
     followed = state.followed
     assert followed is not None
     name = state.prefix[:-1]
-    history(opened, runner.scope, runner.name).versions.add(followed.version)
+    kept = history(opened, runner.scope, runner.name)
+    kept.versions.add(followed.version)
     if opened.heads.head(name) is None:
-        made = described(runner, state)
+        before = kept.before(followed.version)
+        made = described(runner, state, before)
         write(opened.storage, name, made)
-        if made["packages"]:
+        if made["packages"] and before:
             from ._asked import warn_of_upgrade
 
-            warn_of_upgrade(opened, runner, made)
+            warn_of_upgrade(runner.name, before, made)
 
 
-def described(runner: Runner, state: State) -> dict[str, Any]:
+def described(runner: Runner, state: State, before: dict[str, Any]) -> dict[str, Any]:
     assert state.followed is not None
     options = runner.options
     said = {"version": options.version, "code": options.code, "packages": options.packages}
-    return describe(runner.name, runner.counted, said, state.followed)
+    return describe(runner.name, runner.counted, said, state.followed, before)
 
 
 def line(runner: Runner, opened: Opened | None, call: Call, miss: Miss) -> str:
@@ -130,7 +132,7 @@ def line(runner: Runner, opened: Opened | None, call: Call, miss: Miss) -> str:
         from ._kept import CALLS
 
         kept = history(opened, call.scope, runner.name)
-        calls = kept.all(CALLS if len(kept.calls) < 20 else 100)
+        calls = kept.all(CALLS if len(kept.calls) < 20 else 50)
         at = next(
             at
             for at in range(len(calls) - 1, -1, -1)

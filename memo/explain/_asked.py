@@ -64,21 +64,23 @@ def why(runner: Runner, state: State | None, call: Call, opened: Opened | None, 
             if state.followed is not None and (of := state.followed.follows.get(kind)):
                 text += f"\n{'counted ' if kind == 'by type' else ''}{kind}: {', '.join(of)}"
         return Why(name, "hit", text, stored=head.created, seconds=head.seconds, key=call.key)
-    if there is not None:
+    if there is not None or outcome.why != "never seen":
         return _there(name, outcome, there, call, now, cache.serializer.name)
     looked = look(runner, call, captures, key)
     target = _target(call, state, looked, now)
-    kept = history(opened, call.scope, runner.name)
-    earlier = _with_entries(kept.all(), opened, call)
-    found = found_nothing(runner, opened, target, state.mark, earlier, state)
-    return found._replace(key=call.key)
+    try:
+        earlier = _with_entries(history(opened, call.scope, name).all(), opened, call.scope, target)
+        return found_nothing(runner, opened, target, state.mark, earlier, state)._replace(key=call.key)
+    except Exception as error:  # records that were written by who knows whom
+        text = f"never seen; what there is to compare it with can't be read ({type(error).__name__}: {error})"
+        return Why(name, "never seen", text, key=call.key)
 
 
-def _there(name: str, miss: Miss, there: tuple[bytes, int], call: Call, now: float, serializer: str) -> Why:
+def _there(name: str, miss: Miss, there: tuple[bytes, int] | None, call: Call, now: float, serializer: str) -> Why:
     """There is something under its name that can't be used."""
     head: Head | None
     try:
-        head = _entry.unpack(there[0], name) if there[0] else None
+        head = _entry.unpack(there[0], name) if there and there[0] else None
     except DamagedError:
         head = None
     kind = kind_of(miss.why) or "storage"
@@ -106,21 +108,20 @@ def _target(call: Call, state: State, looked: Any, now: float) -> Seen:
     return seen((call.key, now, state.mark, True, "never seen", notes, names, shown))
 
 
-def _with_entries(calls: list[Seen], opened: Opened, call: Call) -> list[Seen]:
+def _with_entries(calls: list[Seen], opened: Opened, scope: str, target: Seen) -> list[Seen]:
     """The last calls, and before them what else is stored of this function: its values are not known."""
     known = {(one.version, one.arguments) for one in calls}
     found = []
     try:
-        for item in islice(opened.storage.scan(call.scope), _SCANNED):
+        for item in islice(opened.storage.scan(scope), _SCANNED):
             parts = item.name.split("/")
             if len(parts) != 3 or not item.head or (parts[1], parts[2][:16]) in known:
                 continue
             head = _entry.unpack(item.head)
-            seen = Seen(
-                parts[1], parts[2][:16], head.created, item.mark, True, "", head.notes.hex(), call.parameters, {}
-            )
-            if len(seen.notes) >= 8 * len(call.parameters):
-                found.append(seen)
+            notes = head.notes.hex()
+            if len(notes) == len(target.notes):  # else other parameters counted, and which is not known
+                one = (parts[1], parts[2][:16], head.created, item.mark, True, "", notes, target.names, {})
+                found.append(Seen(*one))
     except Exception:  # what was found so far will do
         pass
     return sorted(found, key=lambda one: one.when) + calls
@@ -137,9 +138,10 @@ def found_nothing(
     followed = state.followed
 
     def version(number: str) -> dict[str, Any]:
-        if followed is not None and number == followed.version:
-            return described(runner, state)
-        return read(opened.storage, f"{runner.scope}/{number}")
+        found = read(opened.storage, f"{runner.scope}/{number}")
+        if not found and followed is not None and number == followed.version:
+            found = described(runner, state, kept.before(number))
+        return found
 
     if followed is not None and target.captures and target.captures not in captures:
         captures[target.captures] = data_of(followed)
@@ -174,15 +176,13 @@ def _elsewhere(function: str, storage: Storage, scope: str, version: str) -> Why
     return alike
 
 
-def warn_of_upgrade(opened: Opened, runner: Runner, made: dict[str, Any]) -> None:
+def warn_of_upgrade(function: str, before: dict[str, Any], made: dict[str, Any]) -> None:
     """Once, when results are computed again for no other reason than another version of a library."""
-    calls = history(opened, runner.scope, runner.name).older()
-    then = read(opened.storage, f"{runner.scope}/{calls[-1].version}") if calls else {}
-    parts = of_versions(then, made)
-    if then and all(part.cause == "package" for part in parts):
+    parts = of_versions(before, made)
+    if all(part.cause == "package" for part in parts):
         events.warn_once(
-            f"{runner.name}:packages",
-            f"{runner.name} computes anew, since {'; '.join(part.text for part in parts)}. If that does not change its"
+            f"{function}:packages",
+            f"{function} computes anew, since {'; '.join(part.text for part in parts)}. If that does not change its"
             " results, say how much of a version counts: @persist(packages='minor'), 'major' or 'ignore'",
         )
 

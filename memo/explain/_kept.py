@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from _thread import RLock
 from collections import deque
+from itertools import islice
 from typing import Any, NamedTuple
 
 from memo._call import main_name
@@ -63,14 +64,30 @@ class History:
         self.written = 0.0
         self.unwritten = False
         self._older: list[Seen] | None = None
+        self._known: dict[tuple[Any, ...], Seen] = {}
         self._lock = RLock()
 
     def all(self, limit: int = CALLS) -> list[Seen]:
         """Oldest first."""
-        own = [seen(call) for call in list(self.calls)[-limit:]]
+        own = [self._unpacked(call) for call in islice(reversed(self.calls.copy()), limit)][::-1]
         if len(own) < limit:
             own = [*self.older()[-(limit - len(own)) :], *own]
         return own
+
+    def _unpacked(self, call: tuple[Any, ...]) -> Seen:
+        found = self._known.get(call[:2])
+        if found is None:
+            if len(self._known) > 2 * CALLS:
+                self._known.clear()
+            found = self._known[call[:2]] = seen(call)
+        return found
+
+    def before(self, version: str) -> dict[str, Any]:
+        """The record of the code version that was used before this one; empty when there is none."""
+        for one in reversed(self.all()):
+            if one.version != version:
+                return read(self.opened.storage, f"{self.scope}/{one.version}")
+        return {}
 
     def older(self) -> list[Seen]:
         if self._older is None:
@@ -162,17 +179,25 @@ def write(storage: Storage, name: str, content: dict[str, Any]) -> None:
     storage.write(name, [body], bytes, size=len(body), mark=0)
 
 
-def describe(function: str, counted: tuple[str, ...], options: dict[str, Any], followed: Followed) -> dict[str, Any]:
-    """What a code version was made of."""
+def describe(
+    function: str, counted: tuple[str, ...], options: dict[str, Any], followed: Followed, before: dict[str, Any]
+) -> dict[str, Any]:
+    """What a code version was made of. Texts of what is as it was in the version ``before`` are taken from there."""
     import sys
 
+    from memo.fingerprint._source import piece
+
     texts: Any = followed.texts
-    if hasattr(texts, "functions"):  # without the captured data, whose repr may be long
-        texts = type(texts)(None, texts.functions)
-    room, code = _TEXTS, {}
-    for name, text in texts().items():
-        code[_by_main(name)] = text[: min(_TEXT, room)]
-        room -= min(len(text), _TEXT, room)
+    running = {_by_main(name): one for name, one in getattr(texts, "functions", {}).items()}
+    digests = {name: piece(one).digest.hex()[:16] for name, one in running.items()}
+    known, old = before.get("digests", {}), before.get("texts", {})
+    code = {name: old[name] for name in running if name in old and known.get(name) == digests[name]}
+    if len(code) < len(running):  # making them is slow; without the captured data, whose repr may be long
+        code |= type(texts)(None, {name: one for name, one in running.items() if name not in code})()
+    room, kept = _TEXTS, {}
+    for name in running:
+        kept[name] = code.get(name, "")[: min(_TEXT, room)]
+        room -= len(kept[name])
     return {
         "format": _FORMAT,
         "function": function,
@@ -180,8 +205,13 @@ def describe(function: str, counted: tuple[str, ...], options: dict[str, Any], f
         "options": options,
         "python": ".".join(map(str, sys.version_info[:2])),
         "packages": dict(followed.packages),
-        "texts": code,
-        "follows": {kind: list(map(_by_main, names)) for kind, names in followed.follows.items() if kind not in ("data", "packages")},
+        "texts": kept,
+        "digests": digests,
+        "follows": {
+            kind: list(map(_by_main, names))
+            for kind, names in followed.follows.items()
+            if kind not in ("data", "packages")
+        },
     }
 
 
