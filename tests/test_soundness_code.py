@@ -486,6 +486,8 @@ hit("unrelated statement", "<<||import os; os.getcwd()>>\n", "x")
 hit("unused of a package", "from .sub import a\n" + F + "a.g(x)\n# --- sub/__init__.py\nK = <<1||2>>\n# --- sub/a.py\ndef g(x): return x\n")
 hit("lock", "import threading\nL = threading.<<Lock()||Lock()>>\n@persist\ndef f(x):\n    with L: return getpid(), x\n")
 
+miss("names that memo might use", "check = outer = s = k = state = <<1||2>>\n", "(check, outer, s, k, state)")
+
 RUNNER = """
 import importlib, json, os, sys
 import memo

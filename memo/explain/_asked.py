@@ -120,8 +120,8 @@ def _with_entries(calls: list[Seen], opened: Opened, scope: str, target: Seen) -
             head = _entry.unpack(item.head)
             notes = head.notes.hex()
             if len(notes) == len(target.notes):  # else other parameters counted, and which is not known
-                one = (parts[1], parts[2][:16], head.created, item.mark, True, "", notes, target.names, {})
-                found.append(Seen(*one))
+                at, mark = head.created, item.mark
+                found.append(Seen(parts[1], parts[2][:16], at, mark, True, "", notes, target.names, {}))
     except Exception:  # what was found so far will do
         pass
     return sorted(found, key=lambda one: one.when) + calls

@@ -202,7 +202,7 @@ def _absent(namespace: dict[str, Any], names: tuple[str, ...], odd: list[tuple[s
 
 
 def _generate(terms: list[str], values: list[Any], namespace: dict[str, Any]) -> Callable[[], bool]:
-    """``def check(): return term and term ...`` where each ``{}`` is the next of ``values``."""
+    """``def check(): return term and term ...`` (under a name that no module has) where each ``{}`` is the next of ``values``."""
     cells = [f"_memo_{i}_" for i in range(len(values))]
     names = iter(cells)
     parts = []
@@ -211,13 +211,13 @@ def _generate(terms: list[str], values: list[Any], namespace: dict[str, Any]) ->
             term = term.replace("{}", next(names), 1)
         parts.append(term)
     text = (
-        f"def outer({', '.join([*cells, '_memo_gone_'])}):\n"
-        " def check():\n"
+        f"def _memo_outer_({', '.join([*cells, '_memo_gone_'])}):\n"
+        " def _memo_check_():\n"
         "  try:\n"
         f"   return {' and '.join(parts)}\n"
         "  except _memo_gone_:\n"
         "   return False\n"
-        " return check\n"
+        " return _memo_check_\n"
     )
     outer = next(c for c in compile(text, "<memo check>", "exec", dont_inherit=True).co_consts if type(c) is CodeType)
     inner = next(c for c in outer.co_consts if type(c) is CodeType)
