@@ -234,6 +234,8 @@ class Cache:
         """Store a result; None, and one warning, when that could not be done. Fills ``front``."""
         try:
             opened = self._opened or self._open()
+            if opened.gone():
+                opened = self._reopen(opened)
             parts = self.serializer.dump(value)
             for codec in self.codecs:
                 parts = codec.encode(parts)
@@ -265,6 +267,24 @@ class Cache:
             self._left_alone_until = time() + _RETRY
             self.trouble("open", error)
             return None
+
+    def alive(self) -> Opened | None:
+        """As ready(), for what changes something: a folder that was deleted meanwhile is made anew first."""
+        opened = self.ready()
+        if opened is not None and opened.gone():
+            try:
+                return self._reopen(opened)
+            except Exception as error:
+                self.trouble("open", error)
+                return None
+        return opened
+
+    def _reopen(self, gone: Opened) -> Opened:
+        with _opening:
+            if self._opened is gone:
+                gone.retire()
+                self._opened = None
+            return self._open()
 
     def _open(self) -> Opened:
         with _opening:  # two threads at once would have two places, and share no flights

@@ -119,6 +119,12 @@ class LockFile:
         self.stores: Any = _Changing()
         _all.add(self)
 
+    def close(self) -> None:
+        """The next lock opens the file anew: it was deleted with its folder."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self.stores = -1, _Changing()
+
     def note(self) -> None:
         """Something was stored. To be said before the key's lock is given back."""
         if self._file >= 0 and type(self.stores) is memoryview:
@@ -225,9 +231,8 @@ def _after_fork() -> None:
         if isinstance(one, Flights):
             one._inherited.update(one._flights)
             one._lock, one._flights, one._waits = allocate_lock(), {}, {}
-        elif one._file >= 0:
-            os.close(one._file)
-            one._file = -1
+        else:
+            one.close()
 
 
 if hasattr(os, "register_at_fork"):

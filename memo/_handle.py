@@ -181,11 +181,12 @@ class Handle:
         if len(key) > SHORT:
             key = shorten(key)
         off = settings.current(runner.name, runner.mode, runner.file).name == "off"
-        state = runner.valid() if key and not off else None
+        opened = runner.cache().alive() if key and not off else None
+        state = runner.valid() if opened is not None else None
         if state is None:
             return None, Call(runner.name, "", runner.counted, values), None, values, key, b""
         captures = state.all_captures()
-        return state, runner.make_call(state, captures, key, values), runner.cache().ready(), values, key, captures
+        return state, runner.make_call(state, captures, key, values), opened, values, key, captures
 
     def _look(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hit | Miss:
         runner = self._runner

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from _weakrefset import WeakSet
 
 from . import _abilities, _upkeep, events
 from ._flight import Flights, LockFile
-from ._place import Marker, is_url, make_place, owner_ok, read_marker
+from ._place import MARKER, Marker, is_url, make_place, owner_ok, read_marker
 from .errors import PlaceError
 from .model import Call
 from .protocols import Locks, Storage
@@ -15,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
+
+    from ._state import State
 
 
 class Opened:
@@ -29,8 +32,20 @@ class Opened:
         self.lock_file = lock_file or LockFile("")
         if isinstance(storage, Locks):
             self.locks = storage
+        self.states: WeakSet[State] = WeakSet()  #: made from what is read here
+        self._marker = os.path.join(folder, MARKER) if folder else ""
         self._named: set[str] = set()
         self.histories: dict[str, Any] = {}  #: of the functions that computed something here, for explain
+
+    def gone(self) -> bool:
+        """Whether the folder was deleted, or replaced by something else, since it was opened."""
+        return bool(self._marker) and not os.access(self._marker, os.F_OK)
+
+    def retire(self) -> None:
+        """Nothing that was seen here holds any more: words of a deleted folder never change again."""
+        for state in list(self.states):
+            state.seen = state.edits = -1
+        self.lock_file.close()
 
     def name(self, call: Call) -> None:
         """Keep the function's full name once, so that people can read a listing: keys hold only what is safe."""

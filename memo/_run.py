@@ -358,6 +358,8 @@ class Runner:
             state.front, state.kept = state.table.plain, state.table.kept
             if followed.mutable is None and self.mode is None:
                 state.watch, state.seen = state.word, state.edits
+        if state.word is not None:
+            opened.states.add(state)
         self.state = state
         return state
 
@@ -396,7 +398,7 @@ class Runner:
 
     def clear(self) -> None:
         """Everything stored for this function, in O(1): from now on another word is its mark."""
-        opened = self.cache().ready()
+        opened = self.cache().alive()
         if opened is not None:
             opened.clear(self.scope)
             self._purging = True

@@ -25,7 +25,7 @@ class State:
     """Where the wrapper may not ask the front (captures that change in place, no watched word) ``seen`` is -1."""
 
     __slots__ = (
-        "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "kept", "mark", "mutable", "prefix",
+        "__weakref__", "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "kept", "mark", "mutable", "prefix",
         "seen", "shorten", "table", "watch", "word",
     )  # fmt: skip
 

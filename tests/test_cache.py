@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -160,3 +161,43 @@ def test_compressed(tmp_path: Path) -> None:
     (entry,) = cache.persist(f).entries()
     assert entry.head.codecs == ("zlib",)
     assert entry.size < 5_000
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "files", "shelve"])
+def test_a_folder_deleted_while_running_is_made_anew(tmp_path: Path, kind: str) -> None:
+    _, f, calls = make(tmp_path, kind)
+    for i in range(3):
+        f(i)
+    shutil.rmtree(tmp_path / "place")
+    for i in range(3, 10):
+        f(i)
+    f.set("set", 77)
+    _, again, calls = make(tmp_path, kind)
+    assert [again(i) for i in range(3, 10)] == [[i] * 5 for i in range(3, 10)]
+    assert again(77) == "set"
+    assert calls == []
+    again.cache_clear()
+    assert f(4) == [4] * 5
+    assert calls == [], "f has its own list"
+    assert f.cache_info().misses == 11, "the clear of the new place is seen by who had the old one open"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "files", "shelve"])
+def test_a_read_only_mount_serves_hits(tmp_path: Path, kind: str) -> None:
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(mount)], check=False, capture_output=True).returncode:
+        pytest.skip("may not mount here")
+    try:
+        script = (
+            "import sys, memo\n"
+            "def f(x, calls=()):\n    print('computing')\n    return [x] * 5\n"
+            "f = memo.persist(f, location=sys.argv[1], storage=sys.argv[2], name='g')\n"
+            "f(1); f(2)\n"
+        )
+        command = [sys.executable, "-W", "ignore", "-c", script, str(mount / "place"), kind]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "computing\n" * 2
+        subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    finally:
+        subprocess.run(["umount", "-l", str(mount)], check=True)

@@ -55,7 +55,7 @@ def test_everything_is_named() -> None:
     assert documented(memo.settings.MODES) == []
 
 
-@pytest.mark.parametrize("command", ["ls", "stats", "clear", "where"])
+@pytest.mark.parametrize("command", ["ls", "stats", "why", "clear", "where"])
 def test_every_command_is_named(command: str) -> None:
     done = subprocess.run([sys.executable, "-m", "memo", command, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0

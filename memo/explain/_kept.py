@@ -100,6 +100,8 @@ class History:
 
     def write(self, now: float) -> None:
         """Merged with what is there, so that processes at the same time lose little of each other's."""
+        if self.opened.gone():
+            return  # the folder was deleted: what is left of it must not be brought back without its marker
         if not self._lock.acquire(blocking=False):
             return
         try:

@@ -6,6 +6,7 @@ another descriptor loses it, and Linux and macOS have it. Waiting polls, so that
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -91,6 +92,10 @@ class FolderLock:
         except FileNotFoundError:
             make_folder(os.path.dirname(self.path))
             self._file = os.open(self.path, flags, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            self._file = os.open(self.path, flags & ~(os.O_RDWR | os.O_CREAT) | os.O_RDONLY)  # enough for a lock
 
     def _wait(self) -> None:
         until = time.monotonic() + self.timeout
