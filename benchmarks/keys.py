@@ -105,4 +105,3 @@ def made(make: Make, peer: str, folder: Path, quick: bool) -> dict[str, float]:
             key(*arguments)
         seconds.append((perf_counter() - started) / times)
     return {"": median(seconds)}
-

@@ -775,3 +775,12 @@ def test_fractions_decimals_and_zones() -> None:
     assert same_digest == fingerprint(decimal.Decimal("1E+9"))
     noon = datetime.datetime(2024, 10, 27, 2, 30)
     differ(noon, noon.replace(fold=1), noon.replace(tzinfo=datetime.UTC))
+
+
+def test_no_set_has_the_bytes_of_a_bytes_object():
+    # marshal writes bytes with a tag, a length and the content: a container's own tag must be none of marshal's
+    from memo.fingerprint import encode
+
+    forged = b"\0u\x55\1\0\0" + b"x" * 341
+    assert encode(("x",), ([{"x" * 341}],)) != encode(("x",), ([forged],))
+    assert encode(("x",), ({"x" * 341},)) != encode(("x",), (bytearray(forged),))

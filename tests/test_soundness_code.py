@@ -559,7 +559,7 @@ if __name__ != "__main__":
     @pytest.mark.parametrize(("number", "expected", "name"), [(n, e, name) for n, (e, name, _) in enumerate(CASES)])
     def test_edit(runs: list[dict[str, list[str | bool]]], number: int, expected: str, name: str) -> None:
         first, second, back, optimised = (run[f"case{number:03}"] for run in runs)
-        for computed, value, truth, repeated in (first, second, back, optimised):
+        for _, value, truth, repeated in (first, second, back, optimised):
             assert value == truth, f"stale: {value} instead of {truth}"
             assert repeated, "needless: computed twice in one process"
         assert first[0], "nothing was stored yet"

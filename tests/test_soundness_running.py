@@ -195,12 +195,15 @@ def test_threads_call_a_fresh_function_at_once(load: Load, code: str) -> None:
                 from . import other
                 return g(h(x)) + other.k(x)
             """,
-            util="K = {}\ndef g(x): return x + len(K)\n" + "".join(f"def g{i}(x): return x + {i}\n" for i in range(200)),
+            util="K = {}\ndef g(x): return x + len(K)\n"
+            + "".join(f"def g{i}(x): return x + {i}\n" for i in range(200)),
             other="from .util import *\ndef k(x): return g1(x) + g199(x)\n",
         )
         begin, found, errors = threading.Barrier(8), [], []
 
-        def call(n: int, f: Any = m.f, begin: Any = begin, found: list[Any] = found, errors: list[Any] = errors) -> None:
+        def call(
+            n: int, f: Any = m.f, begin: Any = begin, found: list[Any] = found, errors: list[Any] = errors
+        ) -> None:
             try:
                 begin.wait()
                 found.append(f(n) == f.__wrapped__(n))
@@ -440,7 +443,17 @@ def test_compiled_code_of_the_project_counts_by_its_file(tmp_path: Path) -> None
         )
         for value, expected in ((1, "True 1"), (1, "False 1"), (2, "True 2")):
             (folder / "fast.c").write_text(COMPILED.format(value=value))
-            command = [compiler, "-shared", "-fPIC", f"-I{include}", "fast.c", "-o", "fast.so", "-undefined", "dynamic_lookup"]
+            command = [
+                compiler,
+                "-shared",
+                "-fPIC",
+                f"-I{include}",
+                "fast.c",
+                "-o",
+                "fast.so",
+                "-undefined",
+                "dynamic_lookup",
+            ]
             subprocess.run(command[: None if sys.platform == "darwin" else -2], cwd=folder, check=True)
             assert start(folder, "program.py") == expected
 

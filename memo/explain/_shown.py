@@ -133,16 +133,12 @@ def _end(raw: bytes, at: int) -> int:
         return _end(raw, _loaded(raw, at + 1)[1])
     if tag == b"D":
         return _skip(raw, at + 5, 2 * int.from_bytes(raw[at + 1 : at + 5], "little"))
-    if tag in (b"S", b"Z"):
+    if tag in (b"M", b"Z"):
         return _skip(raw, at + 5, int.from_bytes(raw[at + 1 : at + 5], "little"))
     if tag == b"r":
         raise ValueError("rows")
-    if (
-        tag in (b"s", b"z")
-        and raw[at + 1 : at + 2] == b"["
-        and int.from_bytes(raw[at + 2 : at + 6], "little") < len(raw)
-    ):
-        return _loaded(raw, at + 1)[1]  # a set; "s" alone would be bytes
+    if tag in (b"m", b"z"):
+        return _loaded(raw, at + 1)[1]
     return _loaded(raw, at + 1 if tag == b"=" else at)[1]
 
 

@@ -44,9 +44,10 @@ class Watch:
 
     def function(self, function: FunctionType, defaults: bool = True) -> None:
         found = (function.__defaults__, function.__kwdefaults__) if defaults else (ANY, ANY)
+        keywords = function.__kwdefaults__ or {}
         if defaults and id(function) not in self.functions:
-            for name, value in (function.__kwdefaults__ or {}).items():
-                self.entry(function.__kwdefaults__, name, value)
+            for name, value in keywords.items():
+                self.entry(keywords, name, value)
         self.functions[id(function)] = (function, function.__code__, *found)
 
     def entry(self, holder: dict[str, Any], name: str, value: Any) -> None:

@@ -49,8 +49,8 @@ def follow(
 
     if code == "own":
         return _own(unwrapped(function), said)
-    from ._project import shortened
     from . import _source
+    from ._project import shortened
 
     with _source.reading, _source.without_collector():
         walk = Walk(function, bound=True)
@@ -74,9 +74,9 @@ def follow(
 
 
 def _own(function: Any, said: str) -> Followed:
+    from . import _source
     from ._captured import is_immutable
     from ._check import Watch
-    from . import _source
 
     if type(function) is not FunctionType:
         return follow(function, code="follow", version=said or None)

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from ._project import is_memo, is_project, is_project_file
 from . import _source
+from ._project import is_memo, is_project, is_project_file
 from ._source import Source, source_of
 from ._tree import STORED, Chain, Piece, constant, live_statements, piece_of
 
@@ -311,9 +311,7 @@ def _is_as_written(value: Any, name: str, source: Source, form: str, namespace: 
 
 def _is_function_as_written(value: Any, source: Source, namespace: dict[str, Any]) -> bool:
     return (
-        type(value) is FunctionType
-        and value.__globals__ is namespace
-        and source.definition(value.__code__) is not None
+        type(value) is FunctionType and value.__globals__ is namespace and source.definition(value.__code__) is not None
     )
 
 

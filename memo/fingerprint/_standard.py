@@ -59,7 +59,7 @@ def keyed(keys: list[Any], values: list[Any]) -> Node:
 
 def _set(value: Any) -> Described:
     items = list(set.__iter__(value))
-    return Node(b"S" + _count(items), items, SET)
+    return Node(b"M" + _count(items), items, SET)
 
 
 def _frozenset(value: Any) -> Described:

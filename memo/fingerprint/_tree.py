@@ -367,7 +367,11 @@ def _resolve(scopes: list[_Scope], imports: dict[tuple[int, str], set[Chain]]) -
     """The chains that start at a name bound in none of the scopes around it; uses of local imports go to ``imports``."""
     reads: set[Chain] = set()
     for scope in scopes:
-        here = scope.binds - scope.imports.keys() - scope.outer - scope.around if scope.kind not in ("class", "module") else set()
+        here = (
+            scope.binds - scope.imports.keys() - scope.outer - scope.around
+            if scope.kind not in ("class", "module")
+            else set()
+        )
         for chain in scope.loads:
             name = chain[0]
             if name in here:

@@ -5,7 +5,7 @@ every version of Python) wherever marshal says everything, with tags of its own 
 
     plain value, list, tuple    what marshal writes: ``[`` or ``(``, length, items
     dict                        ``d``, sorted keys as a list, values as a list; ``D``, sorted pairs, for mixed keys
-    set, frozenset              ``s``, ``z``, sorted list; ``S``, ``Z``, sorted encodings, for mixed items
+    set, frozenset              ``m``, ``z``, sorted list; ``M``, ``Z``, sorted encodings, for mixed items
     16 or more short rows       ``r``: a list of dicts or of lists, column by column
     everything else             ``=`` leaves and ``>`` nodes, see ``_node``; ``\\x03`` what is part of a cycle
     any of these that is long   ``\\x01`` and its digest, so that depth and sharing cost nothing
@@ -93,7 +93,7 @@ def flat(value: Any, depth: int = 2) -> bytes | None:
     if kind is tuple:
         return _flat_items(value, b"(", depth)
     if kind is set:
-        return _flat_set(value, b"sS")
+        return _flat_set(value, b"mM")
     if kind is frozenset:
         return _flat_set(value, b"zZ")
     leaf = LEAVES.get(kind)
