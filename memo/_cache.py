@@ -250,7 +250,14 @@ class Cache:
         if front is not None and len(parts) == 1:
             fresh = policy.fresh(stamp, head, call, head.created)
             if isinstance(fresh, Fresh):
-                front.put(front_key, value, head, fresh.until, self._load if head.codecs == () else self._loader(head), parts[0])
+                front.put(
+                    front_key,
+                    value,
+                    head,
+                    fresh.until,
+                    self._load if head.codecs == () else self._loader(head),
+                    parts[0],
+                )
         return head
 
     # ------------------------------------------------------------------------------------------------ inside

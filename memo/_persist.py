@@ -242,7 +242,9 @@ def _marked(function: FunctionType, options: Any) -> None:
     from .fingerprint import NoHash, marks
 
     given = options.key or {}
-    found = {n: m for n, m in marks(annotations, function.__globals__).items() if n not in given and n not in options.ignore}
+    found = {
+        n: m for n, m in marks(annotations, function.__globals__).items() if n not in given and n not in options.ignore
+    }
     options.ignore += tuple(name for name, mark in found.items() if mark is NoHash)
     by = {name: mark for name, mark in found.items() if mark is not NoHash}
     if by:

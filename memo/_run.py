@@ -367,7 +367,13 @@ class Runner:
         from .fingerprint._code import follow
 
         options = self.options
-        return follow(self.function, code=options.code, packages=options.packages, version=options.version)
+        return follow(
+            self.function,
+            code=options.code,
+            packages=options.packages,
+            version=options.version,
+            ignore=options.ignore,
+        )
 
     def encode_values(self, values: tuple[Any, ...]) -> bytes:
         """The canonical bytes of the counted values; empty when one can't be keyed and the cache is to be bypassed."""

@@ -126,7 +126,22 @@ def generate(
         prefix += "_"
     p = {
         word: f"{prefix}_{word}"
-        for word in ("make", "r", "plain", "dumps", "none", "next", "type", "len", "ValueError", "s", "k", "v", "function", "key")
+        for word in (
+            "make",
+            "r",
+            "plain",
+            "dumps",
+            "none",
+            "next",
+            "type",
+            "len",
+            "ValueError",
+            "s",
+            "k",
+            "v",
+            "function",
+            "key",
+        )
     }
     counted: list[str] = []
     made: list[str] = []
@@ -164,7 +179,9 @@ def generate(
     scope: dict[str, Any] = {"__name__": function.__module__}
     exec(_compiled(source, function.__name__), scope)
     ordered = [makers[name] for name in parameters.names if name in makers]
-    wrapper, bind, invoke, encode = scope[p["make"]](runner, PLAIN, marshal.dumps, _NONE, next, type, len, ValueError, *ordered)
+    wrapper, bind, invoke, encode = scope[p["make"]](
+        runner, PLAIN, marshal.dumps, _NONE, next, type, len, ValueError, *ordered
+    )
     wrapper.__code__ = wrapper.__code__.replace(co_name=function.__name__, co_qualname=function.__qualname__)
     for made_function in (wrapper, bind):
         made_function.__defaults__, made_function.__kwdefaults__ = function.__defaults__, function.__kwdefaults__

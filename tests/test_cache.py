@@ -57,7 +57,11 @@ def test_damage_is_a_miss_and_heals(tmp_path: Path, kind: str) -> None:
     with pytest.warns(MemoWarning, match=r"could not (read|load)") as warned:
         for bad_head, bad_body in damaged:
             rewrite(cache.storage, name, bad_head, bad_body, good.mark)
-            _, fresh, again = make(tmp_path, kind) if kind != "memory" else (None, cache.persist(f.__wrapped__, name="f", ignore=["calls"]), calls)
+            _, fresh, again = (
+                make(tmp_path, kind)
+                if kind != "memory"
+                else (None, cache.persist(f.__wrapped__, name="f", ignore=["calls"]), calls)
+            )
             before = len(again)
             assert fresh.get_or(None, 1) is None
             assert fresh(1) == fresh(1) == [1] * 5
@@ -145,7 +149,9 @@ def test_ruined_files_are_set_aside(tmp_path: Path, kind: str, how: str) -> None
         if file.is_file() and file.name not in ("memo.json", ".gitignore", "CACHEDIR.TAG"):
             content = file.read_bytes()
             file.unlink()
-            file.write_bytes({"noise": os.urandom(len(content)), "emptied": b"", "half": content[: len(content) // 2]}[how])
+            file.write_bytes(
+                {"noise": os.urandom(len(content)), "emptied": b"", "half": content[: len(content) // 2]}[how]
+            )
     assert run() <= 3
     assert run() <= 3
     assert run() == 0, "healed at the call after next"

@@ -149,7 +149,9 @@ def test_where_says_what_it_is(place: Path) -> None:
 
 
 def test_the_location_may_stand_before_or_after_the_command(place: Path) -> None:
-    before, after = (memo(*order).stdout for order in (("-l", place, "ls", "--json"), ("ls", "--json", "--location", place)))
+    before, after = (
+        memo(*order).stdout for order in (("-l", place, "ls", "--json"), ("ls", "--json", "--location", place))
+    )
     assert before == after != ""
 
 

@@ -199,7 +199,18 @@ def worker(tmp_path: Path, kind: str, how: str = "") -> subprocess.Popen:
     script = tmp_path / "worker.py"
     if not script.exists():  # another worker may be reading it
         script.write_text(WORKER)
-    command = [sys.executable, "-X", "faulthandler", "-W", "error", str(script), str(tmp_path / "place"), kind, str(tmp_path / "log"), how]
+    command = [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-W",
+        "error",
+        str(script),
+        str(tmp_path / "place"),
+        kind,
+        str(tmp_path / "log"),
+        how,
+    ]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

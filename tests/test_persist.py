@@ -124,7 +124,9 @@ def test_every_shape_of_signature(tmp_path: Path) -> None:
         return a, b, c, args, d, e, kw
 
     assert g(1, 2, d=4) == g(1, b=2, d=4) == (1, 2, 3, (), 4, 5, {})
-    assert g(1, 2, 3, 9, 8, d=4, z=1, y=2) == g(1, 2, 3, 9, 8, y=2, z=1, d=4) == (1, 2, 3, (9, 8), 4, 5, {"z": 1, "y": 2})
+    assert (
+        g(1, 2, 3, 9, 8, d=4, z=1, y=2) == g(1, 2, 3, 9, 8, y=2, z=1, d=4) == (1, 2, 3, (9, 8), 4, 5, {"z": 1, "y": 2})
+    )
     assert g.cache_info()[:2] == (2, 2)
 
     @cache.persist
@@ -561,7 +563,9 @@ print(f(3), f(3, d=None))
 """
 
 
-def run(folder: Path, place: Path, rate: int = 2, helper: str = "def add(x): return x + 1", script: str = SCRIPT) -> str:
+def run(
+    folder: Path, place: Path, rate: int = 2, helper: str = "def add(x): return x + 1", script: str = SCRIPT
+) -> str:
     folder.mkdir(exist_ok=True)
     (folder / "helper.py").write_text(helper)
     (folder / "script.py").write_text(textwrap.dedent(script.format(rate=rate, place=str(place))))

@@ -57,7 +57,9 @@ def test_everything_is_named() -> None:
 
 @pytest.mark.parametrize("command", ["ls", "stats", "why", "clear", "where"])
 def test_every_command_is_named(command: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "memo", command, "--help"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "memo", command, "--help"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0
     assert f"memo {command}" in README
     for option in re.findall(r"--[a-z][a-z-]+", done.stdout):

@@ -460,7 +460,10 @@ def mutants(text: str) -> Iterator[tuple[str, str]]:
                 node.value = ast.Tuple([node.value, ast.Constant(5)], ast.Load())
             case _:
                 continue
-        yield f"{type(node).__name__} in line {getattr(node, 'lineno', 0)} ({at})", ast.unparse(ast.fix_missing_locations(tree))
+        yield (
+            f"{type(node).__name__} in line {getattr(node, 'lineno', 0)} ({at})",
+            ast.unparse(ast.fix_missing_locations(tree)),
+        )
 
 
 @pytest.mark.slow

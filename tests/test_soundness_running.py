@@ -463,3 +463,49 @@ def test_a_key_does_not_name_where_or_when(program: Path, tmp_path: Path) -> Non
     ask = "import program, json; print(json.dumps(program.f.cache_key({'a', 'b'}, program.Point(1))))"
     keys = {json.loads(start(program, "-c", ask, HOME=str(tmp_path / home), PYTHONHASHSEED=home)) for home in "123"}
     assert len(keys) == 1
+
+
+def test_an_argument_that_changes_itself_when_it_is_used(load: Load) -> None:
+    """It counts as it was when it was handed over: a fresh one finds the result, a used one is another value."""
+    m = load(
+        app="""
+        class Tokenizer:
+            def __init__(self): self.settings = {}
+            def __call__(self, text):
+                self.settings["length"] = len(text)
+                return text.split()
+        @persist
+        def f(tokenizer, text): return tokenizer(text)
+        """
+    )
+    for _ in range(2):
+        assert m.f(m.Tokenizer(), "a b") == ["a", "b"]
+    assert m.f.cache_info()[:2] == (1, 1)
+
+
+def test_instances_of_persisted_methods_can_be_collected(load: Load) -> None:
+    import gc
+    import weakref
+
+    m = load(app="class C:\n    def __init__(self, a): self.a = a\n    @persist\n    def f(self): return self.a\n")
+    one, two = m.C(1), m.C(2)
+    assert (one.f(), two.f(), m.C(1).f()) == (1, 2, 1)
+    gone = weakref.ref(one)
+    del one
+    gc.collect()
+    assert gone() is None
+
+
+def test_closures_and_what_they_hold_can_be_collected(load: Load) -> None:
+    """The check of a function holds what it reads, and is held by nothing but the function."""
+    import gc
+    import weakref
+
+    m = load(app="class C: a = 1\ndef make(c):\n    @persist\n    def f(x): return c.a\n    return f\n")
+    held = m.C()
+    f = m.make(held)
+    assert f(1) == 1
+    gone = weakref.ref(held)
+    del f, held
+    gc.collect()
+    assert gone() is None

@@ -284,7 +284,11 @@ value("large float list, one -0.0", lambda: [-0.0, *(n / 2 for n in range(1, 10_
 value("large tuple of ints", lambda: tuple(range(10_000)))
 value("large int list ending in 2**31", lambda: [*range(9_999), 2**31])
 value("large int list ending in a list", lambda: [*range(9_999), [9_999]])
-value("many rows", lambda: [{"a": i, "b": str(i)} for i in range(500)], lambda: [{"b": str(i), "a": i} for i in range(500)])
+value(
+    "many rows",
+    lambda: [{"a": i, "b": str(i)} for i in range(500)],
+    lambda: [{"b": str(i), "a": i} for i in range(500)],
+)
 value("many rows, one other", lambda: [{"a": i, "b": str(i) if i != 250 else "x"} for i in range(500)])
 value("many rows, one type other", lambda: [{"a": i if i != 250 else 250.0, "b": str(i)} for i in range(500)])
 value("many rows, one without", lambda: [{"a": i, "b": str(i)} if i != 250 else {"a": i} for i in range(500)])
@@ -299,13 +303,22 @@ value("shared list", lambda: shared([1, 2], 2), lambda: [[1, 2], [1, 2]], again(
       lambda: copy.deepcopy(shared([1, 2], 2)))  # fmt: skip
 value("shared object", lambda: shared(Plain(a=1), 2), lambda: [Plain(a=1), Plain(a=1)])
 value("shared tuple", lambda: shared((1, "x"), 3), lambda: [(1, "x"), (1, built("x")), (1, "x")])
-value("dict order", lambda: {"a": 1, "b": 2, "c": 3}, lambda: {"c": 3, "b": 2, "a": 1}, lambda: dict(zip("bca", (2, 3, 1), strict=True)))
+value(
+    "dict order",
+    lambda: {"a": 1, "b": 2, "c": 3},
+    lambda: {"c": 3, "b": 2, "a": 1},
+    lambda: dict(zip("bca", (2, 3, 1), strict=True)),
+)
 value("dict of dicts", lambda: {"x": {"a": 1, "b": 2}, "y": {}}, lambda: {"y": {}, "x": {"b": 2, "a": 1}})
 value("mixed keys", lambda: {1: "a", "x": "b", None: "c"}, lambda: {None: "c", "x": "b", 1: "a"})
 value("set order", lambda: {"a", "b", "c"}, lambda: {"c", "b", "a"}, lambda: set("abc"), lambda: set("cba"))
 value("set of 1000", lambda: {str(i) for i in range(1000)}, lambda: {str(i) for i in range(999, -1, -1)})
 value("set of mixed types", lambda: {1, "a", None, (1, 2), 2.5}, lambda: {2.5, (1, 2), None, built("a"), 1})
-value("set of frozensets", lambda: {frozenset({"a", "b"}), frozenset({"c"})}, lambda: {frozenset({"c"}), frozenset({"b", "a"})})
+value(
+    "set of frozensets",
+    lambda: {frozenset({"a", "b"}), frozenset({"c"})},
+    lambda: {frozenset({"c"}), frozenset({"b", "a"})},
+)
 value("frozenset order", lambda: frozenset("xyz"), lambda: frozenset("zyx"))
 value("nested set", lambda: {"k": [{"a", "b"}, {1, 2}]}, lambda: {"k": [{"b", "a"}, {2, 1}]})
 value("ordered dict", lambda: collections.OrderedDict(a=1, b=2), again(lambda: collections.OrderedDict(a=1, b=2)))
@@ -316,7 +329,9 @@ value("counter", lambda: collections.Counter("aab"), lambda: collections.Counter
 value("deque", lambda: collections.deque([1, 2]), again(lambda: collections.deque([1, 2])))
 value("deque of at most 2", lambda: collections.deque([1, 2], 2))
 value("chain map", lambda: collections.ChainMap({"a": 1}, {"b": 2}), lambda: collections.ChainMap({"a": 1}, {"b": 2}))
-value("mapping proxy", lambda: types.MappingProxyType({"a": 1, "b": 2}), lambda: types.MappingProxyType({"b": 2, "a": 1}))
+value(
+    "mapping proxy", lambda: types.MappingProxyType({"a": 1, "b": 2}), lambda: types.MappingProxyType({"b": 2, "a": 1})
+)
 value("simple namespace", lambda: types.SimpleNamespace(a=1, b=2), lambda: types.SimpleNamespace(b=2, a=1))
 value("keys", lambda: {"a": 1, "b": 2}.keys(), lambda: {"b": 3, "a": 1}.keys())
 value("cycle", lambda: itself(2), again(lambda: itself(2)), lambda: copy.deepcopy(itself(2)))
@@ -335,7 +350,11 @@ value("string io", lambda: io.StringIO("ab"))
 UTC = datetime.UTC
 value("date", lambda: datetime.date(2024, 1, 2), again(lambda: datetime.date(2024, 1, 2)))
 value("datetime", lambda: datetime.datetime(2024, 1, 2), lambda: datetime.datetime.fromisoformat("2024-01-02"))
-value("datetime of utc", lambda: datetime.datetime(2024, 1, 2, tzinfo=UTC), lambda: datetime.datetime.fromtimestamp(1704153600, UTC))
+value(
+    "datetime of utc",
+    lambda: datetime.datetime(2024, 1, 2, tzinfo=UTC),
+    lambda: datetime.datetime.fromtimestamp(1704153600, UTC),
+)
 value("datetime of a zone", lambda: datetime.datetime(2024, 1, 2, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")))
 value("datetime folded", lambda: datetime.datetime(2024, 1, 2, fold=1))
 value("time", lambda: datetime.time(1, 2), lambda: datetime.time.fromisoformat("01:02"))
@@ -356,7 +375,13 @@ value("list[int]", lambda: list[int], lambda: list[int])
 value("list[str]", lambda: list[str])
 
 # instances
-value("dataclass", lambda: Point(1), lambda: Point(x=1, y=0.5), again(lambda: Point(1)), lambda: dataclasses.replace(Point(2), x=1))
+value(
+    "dataclass",
+    lambda: Point(1),
+    lambda: Point(x=1, y=0.5),
+    again(lambda: Point(1)),
+    lambda: dataclasses.replace(Point(2), x=1),
+)
 value("dataclass, another field", lambda: Point(2))
 value("dataclass, another type of a field", lambda: Point(1, 1))
 value("dataclass, equal field of another type", lambda: Point(1, 1.0))
@@ -390,7 +415,9 @@ value("dask", lambda: Dask(1), lambda: Dask(1))
 value("other dask", lambda: Dask(2))
 value("taught", lambda: Taught("a"), lambda: Taught("a"))
 value("other taught", lambda: Taught("b"))
-value("class of module a", lambda: module_with_class("a_module").Point(1), lambda: module_with_class("a_module").Point(1))
+value(
+    "class of module a", lambda: module_with_class("a_module").Point(1), lambda: module_with_class("a_module").Point(1)
+)
 value("same-named class of module b", lambda: module_with_class("b_module").Point(1))
 value("instances in a list", lambda: [Point(1), Plain(a=Point(2))], lambda: [Point(1), Plain(a=Point(2))])
 value("exception with notes", lambda: ValueError("a", 2), again(lambda: ValueError("a", 2)))
@@ -450,7 +477,12 @@ if has("pydantic"):
         a: int
         b: list[int] = []
 
-    value("pydantic", lambda: Model(a=1), lambda: Model.model_validate({"a": 1, "b": []}) and Model(a=1), again(lambda: Model(a=1)))
+    value(
+        "pydantic",
+        lambda: Model(a=1),
+        lambda: Model.model_validate({"a": 1, "b": []}) and Model(a=1),
+        again(lambda: Model(a=1)),
+    )
     value("pydantic, other field", lambda: Model(a=2))
     value("pydantic, given default", lambda: Model(a=1, b=[1]))
 
@@ -458,7 +490,13 @@ if has("numpy"):
     import numpy as np
 
     RANDOM = np.random.RandomState(5).rand(40, 30)
-    value("np", lambda: np.arange(6), lambda: np.array([0, 1, 2, 3, 4, 5]), lambda: np.arange(12)[::2] // 2, again(lambda: np.arange(6)))
+    value(
+        "np",
+        lambda: np.arange(6),
+        lambda: np.array([0, 1, 2, 3, 4, 5]),
+        lambda: np.arange(12)[::2] // 2,
+        again(lambda: np.arange(6)),
+    )
     value("np int32", lambda: np.arange(6, dtype="i4"), lambda: np.arange(6, dtype="int32"))
     value("np uint64", lambda: np.arange(6, dtype="u8"))
     value("np float64", lambda: np.arange(6.0))
@@ -482,11 +520,19 @@ if has("numpy"):
     value("np bytes", lambda: np.array([b"a", b"bc"]))
     value("np text", lambda: np.array(["a", "bc"]))
     value("np text wider", lambda: np.array(["a", "bc"], dtype="U5"))
-    value("np objects", lambda: np.array(["a", None, 1], dtype=object), lambda: np.array([built("a"), None, 1], dtype=object))
+    value(
+        "np objects",
+        lambda: np.array(["a", None, 1], dtype=object),
+        lambda: np.array([built("a"), None, 1], dtype=object),
+    )
     value("np objects, other", lambda: np.array(["a", None, 1.0], dtype=object))
     value("np datetime", lambda: np.array(["2024-01-01"], dtype="M8[D]"))
     value("np datetime of seconds", lambda: np.array(["2024-01-01"], dtype="M8[s]"))
-    value("np structured", lambda: np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), again(lambda: np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")])))
+    value(
+        "np structured",
+        lambda: np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
+        again(lambda: np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")])),
+    )
     value("np structured, other name", lambda: np.array([(1, 2.0)], dtype=[("a", "i4"), ("c", "f8")]))
     value("np masked", lambda: np.ma.array([1, 2], mask=[0, 1]))
     value("np masked otherwise", lambda: np.ma.array([1, 2], mask=[1, 0]))
@@ -497,7 +543,11 @@ if has("numpy"):
     value("np empty", lambda: np.empty((0, 3)))
     value("np empty otherwise", lambda: np.empty((3, 0)))
     value("np list of arrays", lambda: [np.arange(3), np.arange(2)], lambda: [np.arange(3).copy(), np.arange(4)[:2]])
-    value("np scalar shared", lambda: (lambda s: {"a": s, "b": s})(np.float64(2)), lambda: {"a": np.float64(2), "b": np.float64(2)})
+    value(
+        "np scalar shared",
+        lambda: (lambda s: {"a": s, "b": s})(np.float64(2)),
+        lambda: {"a": np.float64(2), "b": np.float64(2)},
+    )
     value("np large", lambda: np.arange(510_000), lambda: np.arange(1_020_000)[::2] // 2)
     value("np large, one other", lambda: np.arange(510_000) + (np.arange(510_000) == 123_456))
     value("np ufunc", lambda: np.add)
@@ -530,7 +580,11 @@ if has("pandas"):
     value("pd series without name", lambda: pd.Series([1, 2]))
     value("pd index", lambda: pd.Index([1, 2], name="a"))
     value("pd range index", lambda: pd.RangeIndex(3))
-    value("pd multi index", lambda: pd.MultiIndex.from_tuples([(1, "a"), (1, "b"), (2, "a"), (2, "b")]), lambda: pd.MultiIndex.from_product([[1, 2], ["a", "b"]]))
+    value(
+        "pd multi index",
+        lambda: pd.MultiIndex.from_tuples([(1, "a"), (1, "b"), (2, "a"), (2, "b")]),
+        lambda: pd.MultiIndex.from_product([[1, 2], ["a", "b"]]),
+    )
     value("pd zoned", lambda: pd.Series(pd.to_datetime(["2024-01-01"]).tz_localize("UTC")))
     value("pd other zone", lambda: pd.Series(pd.to_datetime(["2024-01-01"]).tz_localize("Europe/Berlin")))
     value("pd naive", lambda: pd.Series(pd.to_datetime(["2024-01-01"])))
@@ -539,7 +593,11 @@ if has("pandas"):
     value("pd NA", lambda: pd.NA)
     value("pd NaT", lambda: pd.NaT)
     value("pd unique", lambda: pd.Series(["p", "q", "p"]).unique(), lambda: pd.Series(["p", "q", "q"]).unique())
-    value("pd slice", lambda: pd.DataFrame({"a": range(100)}).iloc[10:20].reset_index(drop=True), lambda: pd.DataFrame({"a": range(10, 20)}))
+    value(
+        "pd slice",
+        lambda: pd.DataFrame({"a": range(100)}).iloc[10:20].reset_index(drop=True),
+        lambda: pd.DataFrame({"a": range(10, 20)}),
+    )
     value("pd one cell of many", lambda: pd.DataFrame({"a": np.arange(200_000) + (np.arange(200_000) == 77)}))
     value("pd many", lambda: pd.DataFrame({"a": np.arange(200_000)}))
     value("pd empty", lambda: pd.DataFrame({"a": []}))
@@ -573,7 +631,11 @@ if has("sklearn"):
 
     value("estimator", lambda: Ridge(alpha=2.0), lambda: Ridge(alpha=2.0, tol=1e-4))
     value("estimator, other parameter", lambda: Ridge(alpha=3.0))
-    value("fitted", lambda: LinearRegression().fit([[0], [1]], [0, 1]), again(lambda: LinearRegression().fit([[0], [1]], [0, 1])))
+    value(
+        "fitted",
+        lambda: LinearRegression().fit([[0], [1]], [0, 1]),
+        again(lambda: LinearRegression().fit([[0], [1]], [0, 1])),
+    )
 
 if has("networkx"):
     import networkx as nx

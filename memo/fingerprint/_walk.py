@@ -65,10 +65,11 @@ class Walk:
     """One walk. ``tokens`` is what the version is made of, ``data`` the captures, ``mutable`` what may change.
 
     ``bound``: the defaults of the root are arguments of each call, and count as such; unless its code reaches it again
-    and so may call it without them.
+    and so may call it without them. Those of ``ignore`` never count.
     """
 
-    def __init__(self, root: Any, bound: bool = False) -> None:
+    def __init__(self, root: Any, bound: bool = False, ignore: tuple[str, ...] = ()) -> None:
+        self.ignore = ignore
         self.root = root = unwrapped(root)
         inner = root.__func__ if type(root) is MethodType else root
         namespace = getattr(inner, "__globals__", None)
@@ -252,8 +253,14 @@ class Walk:
     def _defaults(self, number: int, function: FunctionType) -> None:
         self.watch.function(function)
         shown = f"{function.__module__}.{function.__qualname__}"
-        named = [(str(index), value) for index, value in enumerate(function.__defaults__ or ())]
-        for name, value in [*named, *sorted((function.__kwdefaults__ or {}).items())]:
+        defaults = function.__defaults__ or ()
+        code = function.__code__
+        parameters = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+        named = [(str(index), *both) for index, both in enumerate(zip(parameters, defaults, strict=False))]
+        keywords = [(name, name, value) for name, value in sorted((function.__kwdefaults__ or {}).items())]
+        for name, parameter, value in [*named, *keywords]:
+            if not number and parameter in self.ignore:
+                continue
             token = self.edge(value, f"{number} default {name}", f"{shown}({name}=)", False)
             self.tokens.append(f"default {name} {token}")
 
