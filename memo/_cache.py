@@ -21,7 +21,7 @@ from .protocols import Codec, Policy, Serializer, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ._front import Front
 

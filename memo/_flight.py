@@ -193,7 +193,7 @@ class Locked:
             while not self._take():
                 if deadline is None:
                     deadline = monotonic() + self._timeout
-                if 0 <= self._timeout and monotonic() >= deadline:
+                if self._timeout >= 0 and monotonic() >= deadline:
                     return False
                 sleep(pause)
                 pause = min(pause * 1.5, 0.02)

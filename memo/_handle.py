@@ -19,7 +19,6 @@ from .model import Call, Hit, Miss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from ._opened import Opened

@@ -24,14 +24,14 @@ FACE = {"_persist", "_wrapper", "_handle", "_map", "_recording", "_run", "_state
 EDGES = {"flags", "cli", "sharing", "__main__"}
 
 ALLOWED: dict[str, set[str]] = {
-    **{leaf: LEAVES for leaf in LEAVES},
+    **dict.fromkeys(LEAVES, LEAVES),
     "protocols": LEAVES,
     "_abilities": CONTRACTS,
-    **{plug: CONTRACTS for plug in PLUGS},
+    **dict.fromkeys(PLUGS, CONTRACTS),
     **{step: CONTRACTS | STEPS | {"_wrapper"} for step in STEPS},
-    **{part: CONTRACTS | STEPS | PLUGS | ENGINE for part in ENGINE},
-    **{part: CONTRACTS | STEPS | PLUGS | ENGINE | FACE for part in FACE},
-    **{edge: CONTRACTS | STEPS | PLUGS | ENGINE | FACE | EDGES for edge in EDGES},
+    **dict.fromkeys(ENGINE, CONTRACTS | STEPS | PLUGS | ENGINE),
+    **dict.fromkeys(FACE, CONTRACTS | STEPS | PLUGS | ENGINE | FACE),
+    **dict.fromkeys(EDGES, CONTRACTS | STEPS | PLUGS | ENGINE | FACE | EDGES),
     "testing": CONTRACTS | STEPS | PLUGS | ENGINE | FACE | EDGES | {"testing"},
 }
 # Messages for unknown options need the table of memo's words, which lives with the options of persist.
