@@ -490,7 +490,7 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
 def test_another_storage_than_the_places(tmp_path: Path) -> None:
     f, _ = counting(tmp_path, storage="files")
     f(1)
-    g, calls = counting(tmp_path, storage="shelve")
+    g, _ = counting(tmp_path, storage="shelve")
     with pytest.warns(memo.MemoWarning, match="made with storage='files', not 'shelve'"):
         assert g(1) == [1, 2]
     assert f.is_cached(1)
