@@ -12,9 +12,9 @@ from _thread import RLock
 from time import time
 from typing import Any
 
-from . import _entry, events, settings
+from . import _entry, events
+from ._location import DEFAULT, Default, checked_location
 from ._opened import Opened, open_place
-from ._place import default_folder, is_url
 from .errors import DamagedError, OptionError, UnstorableError
 from .model import Call, Fresh, Head, Hit, Miss, Record, Stale
 from .protocols import Codec, Policy, Serializer, Storage
@@ -40,19 +40,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-class Default:
-    """The location that is used when none is named: found from where the function lives."""
-
-    def __repr__(self) -> str:
-        return "<the default place>"
-
-    def __reduce__(self) -> str:
-        return "DEFAULT"
-
-
-DEFAULT = Default()
 
 
 class Cache:
@@ -96,7 +83,7 @@ class Cache:
             raise OptionError(unknown_option("Cache", next(iter(unknown)), _OPTIONS))
         _one_of("checksum", checksum, ("first", "always"))
         _one_of("on_unkeyable", on_unkeyable, ("raise", "bypass"))
-        self.location = _location(location, storage)
+        self.location = checked_location(location, storage)
         self.serializer = serializers.serializer(serializer)
         self.codecs: tuple[Codec, ...] = () if compress is None else (codecs.codec(compress),)
         self._names = tuple(each.name for each in self.codecs)
@@ -134,6 +121,11 @@ class Cache:
         return f"Cache({self.location!r}" + (f", storage={kind!r})" if kind else ")")
 
     # ------------------------------------------------------------------------------------------- for users
+
+    @property
+    def needs_no_folder(self) -> bool:
+        """Whether the storage is memory, or an object that has its own place."""
+        return self._asked == "memory" or not (self._asked is None or isinstance(self._asked, str))
 
     @property
     def storage(self) -> Storage:
@@ -364,63 +356,6 @@ class Cache:
 _OPTIONS = (
     "checksum", "compress", "location", "on_unkeyable", "policy", "serializer", "storage", "strict", "trust_folder",
 )  # fmt: skip
-_by_location: dict[tuple[object, ...], Cache] = {}
-
-
-def by_location(**shortcuts: Any) -> Cache:
-    """The Cache of these shortcuts, one for equal ones, so that a program's functions share connections and flights."""
-    key = tuple(sorted(shortcuts.items()))
-    try:
-        return _by_location.setdefault(key, _by_location.get(key) or Cache(**shortcuts))
-    except TypeError:  # an object that can't be hashed is its own place
-        return Cache(**shortcuts)
-
-
-_defaults: dict[tuple[str, int], Cache] = {}
-
-
-def resolve(cache: Cache, start: str) -> Cache:
-    """``cache`` itself, or, where it names no location, the one at the default place of the file ``start``."""
-    if cache.location is not DEFAULT or not (cache._asked is None or isinstance(cache._asked, str)):
-        return cache
-    if cache._asked == "memory":
-        return cache
-    folder = settings.location() or default_folder(start)
-    if folder is None:
-        events.warn_once(
-            "no-home",
-            "there is no home folder to keep results in, so they are kept in memory only, until this process ends."
-            " Name a folder in the environment variable MEMO_DIR, or @persist(location=...)",
-        )
-    key = (folder or "", id(cache))
-    found = _defaults.get(key)
-    if found is None:
-        options = cache.__reduce__()[1][0] | ({"location": folder} if folder else {"storage": "memory"})
-        found = _defaults[key] = Cache(**options)
-    return found
-
-
-def _location(location: Any, storage: Any) -> Any:
-    if isinstance(location, str) and is_url(location):
-        raise OptionError(f"location={location!r} is a URL; this memo knows folders only")
-    if location is not None and location is not DEFAULT and not isinstance(location, (str, os.PathLike)):
-        raise OptionError(f"location must be a folder (text or path) or None, not {type(location).__name__}")
-    if isinstance(location, (str, os.PathLike)) and not os.fspath(location):
-        raise OptionError("location is an empty text: name a folder, or leave it out for the default place")
-    if storage is not None and not isinstance(storage, str):
-        missing = [verb for verb in ("read", "write", "remove", "scan") if not callable(getattr(storage, verb, None))]
-        if missing:
-            raise OptionError(
-                f"storage must be a name or an object with read, write, remove and scan;"
-                f" {type(storage).__name__} has no {' and no '.join(missing)}"
-            )
-        if location is not DEFAULT:
-            raise OptionError("give a location or a storage object, not both: the object has its own place")
-    elif isinstance(storage, str):
-        from .storages import opener
-
-        opener(storage)  # an unknown name raises here, not at the first call
-    return location if location is None or isinstance(location, Default) else os.fspath(location)
 
 
 def checked_policy(policy: Any) -> Policy:

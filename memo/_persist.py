@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any, ParamSpec, TypeVar, overload
 
-    from ._cache import Cache, Default
+    from ._cache import Cache
+    from ._location import Default
     from .model import Call
     from .protocols import Persisted, Policy, Serializer, Storage
 
@@ -149,7 +150,8 @@ _OPTIONS = (
 
 
 def _cache(cache: Any, shortcuts: dict[str, Any]) -> Any:
-    from ._cache import Cache, by_location
+    from ._cache import Cache
+    from ._location import by_location
 
     if cache is None:
         return by_location(**shortcuts)
@@ -223,7 +225,8 @@ def _in_class_body(function: FunctionType) -> bool:
 
 def _wrap(function: Any, settled: dict[str, Any]) -> FunctionType:
     from . import _handle
-    from ._run import Options, Runner
+    from ._options import Options
+    from ._run import Runner
 
     _can_be_persisted(function)
     options = Options(**settled)

@@ -13,6 +13,7 @@ from time import perf_counter
 
 from . import events, settings
 from ._call import full_name, make_call, scope_of
+from ._options import Options
 from ._state import State
 from ._wrapper import Parameters, generate
 from .errors import NotCachedError, UnkeyableError
@@ -35,33 +36,6 @@ _ABSENT = object()
 
 runners: list[Runner] = []  #: of this process, for flags and statistics
 _explain: Any = None  #: memo.explain, from the first miss on: an import statement would cost every miss more
-
-
-class Options:
-    """What ``@persist`` was told, validated. Pickles with the function."""
-
-    __slots__ = ("cache", "code", "ignore", "key", "mode", "name", "packages", "policy", "version")
-
-    cache: Cache
-    code: str
-    ignore: tuple[str, ...]
-    key: Callable[[Any], Any] | dict[str, Callable[[Any], Any]] | None
-    mode: str | None
-    name: str | None
-    packages: str
-    policy: Policy | None
-    version: str | None
-
-    def __init__(self, **values: Any) -> None:
-        for name in self.__slots__:
-            setattr(self, name, values[name])
-
-    def __reduce__(self) -> tuple[Callable[..., Options], tuple[dict[str, Any]]]:
-        return _options, ({name: getattr(self, name) for name in self.__slots__},)
-
-
-def _options(values: dict[str, Any]) -> Options:
-    return Options(**values)
 
 
 class Runner:
@@ -301,7 +275,7 @@ class Runner:
     def cache(self) -> Cache:
         """Where this function stores: found at its first call, so that flags and decoration order do not matter."""
         if self._cache is None:
-            from ._cache import resolve
+            from ._location import resolve
 
             self._cache = resolve(self.options.cache, self.file)
             self._policy = None
