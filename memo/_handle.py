@@ -10,8 +10,9 @@ from functools import partial
 from time import perf_counter
 from types import FunctionType, MethodType
 
-from . import events, explain, settings
-from ._run import Runner, runners
+from . import explain, settings
+from ._counts import read
+from ._run import Runner
 from ._state import shorten
 from ._wrapper import SHORT
 from .errors import NotCachedError, UnkeyableError
@@ -41,12 +42,9 @@ class Handle:
         """Hits, misses and seconds saved of this process; how many entries are stored, and the bytes they take."""
         from .protocols import CacheInfo
 
-        runner, front = self._runner, _read(self._runner.hits)
-        listed = self.entries()
-        hits = front + runner.later_hits
-        return CacheInfo(
-            hits, _read(runner.misses), None, len(listed), sum(e.size for e in listed), _saved(runner, front)
-        )
+        counts, listed = self._runner.counts, self.entries()
+        size = sum(entry.size for entry in listed)
+        return CacheInfo(counts.hits, read(counts.misses), None, len(listed), size, counts.seconds_saved)
 
     def cache_clear(self) -> None:
         """Forget all results of this function, in every process that shares the cache. O(1)."""
@@ -130,7 +128,7 @@ class Handle:
         began = perf_counter()
         value = runner.invoke(runner.function, values)
         self._put(state, call, opened, value, perf_counter() - began, token, looked, "mode refresh")
-        next(runner.misses)
+        next(runner.counts.misses)
         return value
 
     def entries(self) -> list[Entry]:
@@ -206,7 +204,6 @@ class Handle:
             opened.touch(call.scope)  # a flight under way sees that it is overtaken
             cache = runner.cache()
             if cache.store(call, value, seconds, state.mark, stamp, policy, None, b"", looked[0]) is not None:
-                next(runner.stores)
                 explain.remember(runner, opened, call, state, looked, why, True, cache.clock())
             opened.touch(call.scope)  # fronts look again
         except Exception as error:
@@ -287,28 +284,3 @@ def runner_of(thing: Any) -> Runner | None:
         if isinstance(cell.cell_contents, Runner):
             return cell.cell_contents
     return None
-
-
-def _read(counter: Any) -> int:
-    return int(repr(counter)[6:-1])  # "count(7)": looks without counting, on every Python
-
-
-def _saved(runner: Runner, front: int) -> float:
-    """Seconds; a front does not know its entries' times, so its hits count as the mean of those known."""
-    mean = runner.known_seconds / runner.known if runner.known else 0.0
-    return runner.seconds + front * mean
-
-
-def _totals() -> list[events.Totals]:
-    lines = []
-    for runner in runners:
-        front = _read(runner.hits)
-        lines.append(
-            events.Totals(
-                runner.name, front + runner.later_hits, _read(runner.misses), _saved(runner, front), runner.bytes
-            )
-        )
-    return lines
-
-
-events.register(_totals)

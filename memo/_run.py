@@ -8,11 +8,12 @@ connection with it, only the way to the place.
 
 from __future__ import annotations
 
-from itertools import count
+from _weakrefset import WeakSet
 from time import perf_counter
 
 from . import events, settings
 from ._call import full_name, make_call, scope_of
+from ._counts import Counts
 from ._options import Options
 from ._state import State
 from ._wrapper import Parameters, generate
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _PURGE = 200  #: dead entries removed with each store after a clear
 _ABSENT = object()
 
-runners: list[Runner] = []  #: of this process, for flags and statistics
+_live: WeakSet[Runner] = WeakSet()  # those whose function is still there
 _explain: Any = None  #: memo.explain, from the first miss on: an import statement would cost every miss more
 
 
@@ -44,7 +45,8 @@ class Runner:
     def __init__(self, function: FunctionType, options: Options) -> None:
         self.function, self.options = function, options
         # a worker's __main__ is another one: the name travels with the function
-        self.name = options.name = options.name or full_name(function)
+        named = options.name
+        self.name = options.name = named or full_name(function)
         self.mode = settings.mode_named(options.mode) if options.mode else None
         self.file = function.__code__.co_filename
         self.parameters = Parameters(function.__code__)
@@ -52,20 +54,31 @@ class Runner:
         self.wrapper, self.bind, self.invoke, self.encode = generate(
             self, function, self.parameters, options.ignore, options.key
         )
-        self.hits, self.misses, self.stores = count(), count(), count()
-        self.later_hits, self.seconds, self.bytes = 0, 0.0, 0  # hits below the front, and what they would have taken
-        self.known, self.known_seconds = 0, 0.0  # results whose computing time this process knows
+        self.counts = Counts(self.name)
         self._cache: Cache | None = None
         self._policy: Policy | None = None
         self._scope = ""
         self._purging = False
-        self.state = State(self.hits, self.encode_values)
+        self.state = State(self.counts.front, self.encode_values)
         settings.prepare(self.file)
-        settings.on_flags(self.reset)
-        runners.append(self)
+        if named:
+            self._report_twin()
+        _live.add(self)
 
     def __reduce__(self) -> tuple[Callable[..., Runner], tuple[FunctionType, Options]]:
         return Runner, (self.function, self.options)
+
+    def _report_twin(self) -> None:
+        """Two different live functions under one explicit name: never a wrong hit, but clearing one clears both."""
+        mine = (self.function.__module__, self.function.__qualname__)
+        for other in list(_live):
+            its = (other.function.__module__, other.function.__qualname__)
+            if other.name == self.name and its != mine:
+                events.warn_once(
+                    f"{self.name}:twin",
+                    f"{'.'.join(its)} and {'.'.join(mine)} are both persisted as name={self.name!r}: they are cleared,"
+                    f" listed and counted together; give each a name of its own",
+                )
 
     # ---------------------------------------------------------------------------------------------- the call
 
@@ -87,7 +100,7 @@ class Runner:
                     why = "the cache can't be used" if key else "an argument has no key"
                     raise NotCachedError(Miss(Call(self.name, "", self.counted, self._counted(values)), why))
                 if mode.name != "off":
-                    next(self.misses)
+                    next(self.counts.misses)
                 return self.invoke(self.function, values)
             captures = state.all_captures()
             front_key = key if state.mutable is None else captures + key
@@ -173,7 +186,7 @@ class Runner:
                 lock.__exit__(None, None, None)
             if flight is not None and opened is not None:
                 opened.flights.land(call.key, flight)
-        next(self.misses)
+        next(self.counts.misses)
         if opened is not None:
             explain.remember(self, opened, call, state, looked, miss.why, stored, cache.clock())
         if events.wanted("miss"):
@@ -212,9 +225,7 @@ class Runner:
         if head is None:
             return False
         opened.lock_file.note()
-        next(self.stores)
-        self.bytes += head.size
-        self._know(seconds)
+        self.counts.stored(seconds, head.size)
         if self._purging:
             self._purging = opened.purge(call.scope, state.mark, _PURGE)
         return True
@@ -247,7 +258,7 @@ class Runner:
                 if timed is None or not self._still_fresh(timed[0], timed[3], state, captures, key, values):
                     return _ABSENT
                 value = timed[1](timed[2])
-        next(self.hits)
+        next(self.counts.front)
         if events.wanted("hit"):
             call = self.make_call(state, captures, key, values)
             events.emit(Event("hit", self.name, call.key, "front", 0.0, 0))
@@ -263,9 +274,7 @@ class Runner:
         return isinstance(self.policy().fresh(head.stamp, head, call, now), Fresh)
 
     def _hit(self, call: Call, hit: Hit) -> Any:
-        self.later_hits += 1
-        self.seconds += hit.head.seconds
-        self._know(hit.head.seconds)
+        self.counts.hit(hit.head.seconds)
         if events.wanted("hit"):
             events.emit(Event("hit", self.name, call.key, "", 0.0, hit.head.size))
         return hit.value
@@ -317,7 +326,7 @@ class Runner:
             except Exception as error:  # following code is the cache's business: its failure must not be the call's
                 cache.trouble(f"follow the code of {self.name}", error)
                 return None
-        state = State(self.hits, self.encode_values)
+        state = State(self.counts.front, self.encode_values)
         words = opened.words_of(self.scope, cache.trouble)
         if words is None:
             return None
@@ -366,10 +375,6 @@ class Runner:
     def make_call(self, state: State, captures: bytes, key: bytes, values: tuple[Any, ...]) -> Call:
         return make_call(self.name, state.prefix, captures, key, self.counted, self._counted(values))
 
-    def _know(self, seconds: float) -> None:
-        self.known += 1
-        self.known_seconds += seconds
-
     def _counted(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(self.counted) == len(values):
             return values
@@ -386,7 +391,7 @@ class Runner:
     def reset(self) -> None:
         """Flags have changed: look up the place and what is asked of it again."""
         self._cache = None
-        self.state = State(self.hits, self.encode_values)
+        self.state = State(self.counts.front, self.encode_values)
 
 
 def _explaining() -> Any:
@@ -394,3 +399,11 @@ def _explaining() -> Any:
     from . import explain as _explain
 
     return _explain
+
+
+def _flags_changed() -> None:
+    for runner in list(_live):
+        runner.reset()
+
+
+settings.on_flags(_flags_changed)

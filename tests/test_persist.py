@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import pickle
 import subprocess
 import sys
 import textwrap
 import warnings
+import weakref
 from pathlib import Path
 
 import pytest
@@ -407,6 +409,40 @@ def test_ttl_by_the_entries_own_age(tmp_path: Path, kind: str) -> None:
     now[0] -= 86400
     with pytest.raises(NotCachedError, match="in the future"):
         longer.get(1)
+
+
+def test_a_persisted_closure_can_be_collected(tmp_path: Path) -> None:
+    class Big: ...
+
+    def make():
+        big = Big()
+
+        @persist(location=tmp_path / "p", code="own")
+        def f(x):
+            return x if big is None else [x]
+
+        return f, weakref.ref(big)
+
+    f, ref = make()
+    assert f(1) == f(1) == [1]
+    del f
+    gc.collect()
+    assert ref() is None
+
+
+def test_two_functions_under_one_name_are_reported(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "p")
+
+    def one(x):
+        return 1
+
+    def two(x):
+        return 2
+
+    first = cache.persist(one, name="shared.name")
+    with pytest.warns(memo.MemoWarning, match=r"one and .*two are both persisted as name='shared\.name'"):
+        second = cache.persist(two, name="shared.name")
+    assert (first(0), second(0), first(0), second(0)) == (1, 2, 1, 2)
 
 
 # ------------------------------------------------------------------------------------------------------- misuse
