@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 
 from ._disk import make_folder
 
@@ -81,9 +82,9 @@ class FolderLock:
             os.close(self._file)
         self._forget()
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # a module's names are gone at exit
         if self._file >= 0:
-            os.close(self._file)
+            close(self._file)
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)

@@ -8,7 +8,7 @@ Two scopes that share one of the 8192 slots only look again more often.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ._disk import is_network
 
@@ -97,9 +97,9 @@ class Mirror:
             raise
         self._file, self._writable, self._view = file, writable, memoryview(mapped).cast("Q")
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # a module's names are gone at exit
         if self._file >= 0:
-            os.close(self._file)
+            close(self._file)
 
 
 def _slot(scope: str) -> int:
