@@ -37,7 +37,7 @@ def main_name() -> str:
     if not file or getattr(main, "__name__", "") == "__mp_main__":
         # a spawned worker runs the script under __mp_main__, its file is found there
         file = getattr(sys.modules.get("__mp_main__"), "__file__", None) or file
-    if not file:
+    if not file or file.startswith("<"):  # a prompt, a notebook, a pipe
         return ""
     stem = str(file).replace("\\", "/").rpartition("/")[2]
     return stem.removesuffix(".py")
