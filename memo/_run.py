@@ -251,13 +251,16 @@ class Runner:
         value = table.plain.get(front_key, _ABSENT)
         if value is _ABSENT:
             kept = table.kept.get(front_key)
-            if kept is not None:
-                value = kept[0](kept[1])
-            else:
+            if kept is None:
                 timed = table.timed.get(front_key)
                 if timed is None or not self._still_fresh(timed[0], timed[3], state, captures, key, values):
                     return _ABSENT
-                value = timed[1](timed[2])
+                kept = timed[1:3]
+            try:
+                value = kept[0](kept[1])
+            except Exception:  # what could be loaded once can't be any more: the look-up says why
+                table.drop(front_key)
+                return _ABSENT
         next(self.counts.front)
         if events.wanted("hit"):
             call = self.make_call(state, captures, key, values)

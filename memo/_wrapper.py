@@ -75,7 +75,7 @@ class Parameters:
 
 
 _SOURCE = """\
-def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}{makers}):
+def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}, {Exception}{makers}):
     def {name}({declaration}):
         {s} = {r}.state{made}
         try:
@@ -90,10 +90,14 @@ def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}{ma
                 {next}({s}.hits)
                 return {v}
             {v} = {s}.kept.get({k})
-            if {v} is not None:
+            if {v} is None:
+                return {r}.run({k}, {values}, {s})
+            try:
+                {v} = {v}[0]({v}[1])
                 {next}({s}.hits)
-                return {v}[0]({v}[1])
-            return {r}.run({k}, {values}, {s})
+                return {v}
+            except {Exception}:  # a class that can't be loaded any more: run() finds out
+                pass
         return {r}.run({k}, {values}, None)
     def bind({declaration}):
         return {values}
@@ -136,6 +140,7 @@ def generate(
             "type",
             "len",
             "ValueError",
+            "Exception",
             "s",
             "k",
             "v",
@@ -180,7 +185,7 @@ def generate(
     exec(_compiled(source, function.__name__), scope)
     ordered = [makers[name] for name in parameters.names if name in makers]
     wrapper, bind, invoke, encode = scope[p["make"]](
-        runner, PLAIN, marshal.dumps, _NONE, next, type, len, ValueError, *ordered
+        runner, PLAIN, marshal.dumps, _NONE, next, type, len, ValueError, Exception, *ordered
     )
     wrapper.__code__ = wrapper.__code__.replace(co_name=function.__name__, co_qualname=function.__qualname__)
     for made_function in (wrapper, bind):

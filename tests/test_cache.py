@@ -207,3 +207,33 @@ def test_a_read_only_mount_serves_hits(tmp_path: Path, kind: str) -> None:
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
     finally:
         subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_result_that_cannot_be_loaded_any_more_is_computed(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, _, _ = make(tmp_path, kind)
+
+    def build(x, calls):
+        calls.append(x)
+        return Loading()
+
+    f, calls = cache.persist(build, name="g", ignore=["calls"]), []
+    for _ in range(3):
+        assert type(f(1, calls)) is Loading
+    assert calls == [1]
+    monkeypatch.setenv("STATES_OF_LONG_AGO", "1")
+    with pytest.warns(MemoWarning, match="could not load"):
+        assert type(f(1, calls)) is Loading
+    assert type(f(1, calls)) is Loading
+    assert calls == [1, 1, 1]
+
+
+class Loading:
+    def __setstate__(self, state):
+        if "STATES_OF_LONG_AGO" in os.environ:  # not a captured value: the key must stay as it is
+            raise ValueError("a state of long ago")
+
+    def __getstate__(self):
+        return {"some": "state"}
