@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._captured import Mutable
+    from ._loaded import Sight
     from ._walk import Walk
 
 _REPR = 200  #: characters of a captured constant kept for a person to read
@@ -72,7 +73,7 @@ def follow(
         _hex("follow", said, *walk.tokens, "packages", *counted),
         captures,
         walk.watch.compiled(),
-        _Mutable(mutable) if mutable else None,
+        _Mutable(mutable, walk.sights) if mutable or walk.sights else None,
         {key: list(names) for key, names in walk.follows.items()},
         _Texts(walk),
         used,
@@ -130,6 +131,7 @@ class _Session:
         self.seen: set[tuple[str, int]] = set()
         self.active: set[int] = set()
         self.done: dict[int, bytes] = {}
+        self.sights: dict[Sight, None] = {}
 
     def add(self, mutable: Mutable) -> None:
         key = (mutable.label, id(mutable.value))
@@ -139,13 +141,47 @@ class _Session:
 
     def finish(self) -> list[bytes]:
         """Fingerprints of the shared names, in the order of their labels; looking at one may add others."""
+        found = self._own()
+        todo = list(self.sights)
+        for sight in todo:  # grows while it is read
+            changed, inner = _see(sight)
+            if changed:
+                found.append(changed)
+            todo += [other for other in inner if other not in self.sights]
+            self.sights.update(inner)
+        return sorted(found)
+
+    def _own(self) -> list[bytes]:
         found = []
         for mutable in self.todo:  # grows while it is read
             found.append(mutable.label.encode("utf-8", "surrogatepass") + b"\0" + _encode(mutable))
         return sorted(found)
 
+    def alone(self, mutable: Mutable) -> bytes:
+        """One fingerprint, and of the names it shares, whatever has been seen of modules imported inside."""
+        return b"\0".join([_encode(mutable), *self._own()])
+
 
 _current = _local()
+
+
+def _see(sight: Sight) -> tuple[bytes, dict[Sight, None]]:
+    """What a name of a module imported inside adds, and which others its value reads."""
+    from blake3 import blake3
+
+    from ._captured import Mutable
+    from ._loaded import is_data, since_first
+
+    value = sight.value()
+    digest = b""
+    outer = getattr(_current, "session", None)
+    session = _current.session = _Session()
+    try:
+        if is_data(value):
+            digest = blake3(session.alone(Mutable(sight.shown, value, True, sight.shown))).digest(20)
+    finally:
+        _current.session = outer
+    return since_first(sight, digest, value), session.sights
 
 
 def _encode(mutable: Mutable) -> bytes:
@@ -162,10 +198,11 @@ def _encode(mutable: Mutable) -> bytes:
 class _Mutable:
     """The fingerprint, now, of a function's mutable captures."""
 
-    __slots__ = ("captured",)
+    __slots__ = ("captured", "sights")
 
-    def __init__(self, captured: list[Mutable]) -> None:
+    def __init__(self, captured: list[Mutable], sights: list[Sight]) -> None:
         self.captured = captured
+        self.sights = dict.fromkeys(sights)
 
     def __call__(self) -> bytes:
         from blake3 import blake3
@@ -175,7 +212,9 @@ class _Mutable:
         try:
             for mutable in self.captured:
                 session.add(mutable)
-            return blake3(b"\0".join(session.finish())).digest(20)
+            session.sights.update(self.sights)
+            found = session.finish()
+            return blake3(b"\0".join(found)).digest(20) if found else b""
         finally:
             _current.session = outer
 
@@ -216,7 +255,7 @@ _passing: dict[int, _Known] = {}  #: lambdas and closures, which may hold large 
 class _Known:
     """What was found for one function or class, as long as it is still so."""
 
-    __slots__ = ("check", "mutable", "object", "static", "uses", "watch")
+    __slots__ = ("check", "mutable", "object", "sights", "static", "uses", "watch")
 
     def __init__(self, value: Any, walk: Walk) -> None:
         from blake3 import blake3
@@ -225,6 +264,7 @@ class _Known:
         self.watch = walk.watch
         self.check: Callable[[], bool] | None = walk.watch.still
         self.mutable = walk.mutable
+        self.sights = walk.sights
         self.static: bytes = blake3("\0".join(walk.tokens).encode("utf-8", "surrogatepass") + _captures(walk)).digest(
             20
         )
@@ -245,7 +285,7 @@ def code_of(obj: Any) -> bytes:
     known = _known.get(id(obj)) or _passing.get(id(obj))
     if known is not None and (known.object is not obj or not known.is_valid()):
         known = None
-    if known is not None and not known.mutable:
+    if known is not None and not known.mutable and not known.sights:
         return known.static
     from blake3 import blake3
 
@@ -257,12 +297,13 @@ def code_of(obj: Any) -> bytes:
         return blake3(b"partial" + parts).digest(20)
     if known is None:
         known = _look_at(obj)
-        if not known.mutable:
+        if not known.mutable and not known.sights:
             return known.static
     outer: _Session | None = getattr(_current, "session", None)
     session = outer if outer is not None else _Session()
     _current.session = session
     try:
+        session.sights.update(dict.fromkeys(known.sights))
         done = session.done.get(id(obj))
         if done is None:
             if id(obj) in session.active:
@@ -275,9 +316,11 @@ def code_of(obj: Any) -> bytes:
                 else:
                     own.append(mutable.label.encode("utf-8", "surrogatepass") + b"\0" + _encode(mutable))
             session.active.discard(id(obj))
-            done = session.done[id(obj)] = blake3(b"\0".join(own)).digest(20)
+            done = blake3(b"\0".join(own)).digest(20) if known.mutable else known.static
+            session.done[id(obj)] = done
         if outer is None:
-            return blake3(b"\0".join([done, *session.finish()])).digest(20)
+            found = session.finish()
+            return blake3(b"\0".join([done, *found])).digest(20) if found or known.mutable else done
         return done
     finally:
         _current.session = outer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from types import FunctionType, ModuleType
 
+from ._loaded import sights
 from ._modules import Expected, imported
 from ._project import distribution_of_file
 from ._tree import LOOKUPS, Chain, Piece
@@ -95,6 +96,8 @@ def follow_import(walk: Walk, function: FunctionType, level: int, module: str, u
         walk.follows["code"][name] = None
     walk.follows["not followed"].update(dict.fromkeys(found.missing))
     walk.tokens.append(f"import {found.digest.hex()}")
+    if found.names:
+        walk.sights.extend(sights(function.__globals__, level, module, used, walk.home))
     if found.expected:
         expected = Expected(found.expected)
         for target, name, inside, value in expected.deviating():

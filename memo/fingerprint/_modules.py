@@ -13,13 +13,14 @@ import _ast
 import os
 import sys
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from . import _source
 from ._project import is_memo, is_project, is_project_file
 from ._source import Source, source_of
 from ._tree import STORED, Chain, Piece, constant, live_statements, piece_of
+from ._values import flat
 
 _EFFECT: Chain = ("",)  #: nothing of the module is used, but importing it runs it
 _DEFINITIONS = (_ast.FunctionDef, _ast.AsyncFunctionDef, _ast.ClassDef)
@@ -145,12 +146,41 @@ def _binds(file: File, name: str) -> bool:
     return any(name in s.piece.binds for s in file.statements)
 
 
-def imported(namespace: dict[str, Any], level: int, module: str, used: frozenset[Chain], home: str) -> Imported:
-    """Follows what ``used`` names of the module, through every module of the project that this reaches."""
+def _start(namespace: dict[str, Any], level: int, module: str) -> str:
     package = namespace.get("__package__")
     if not isinstance(package, str):
         name = str(namespace.get("__name__", ""))
         package = name if "__path__" in namespace else name.rpartition(".")[0]
+    return _absolute(package, level, module)
+
+
+def _submodule(file: File, chain: Chain) -> str:
+    """The submodule that a chain leads to, where its first name is one."""
+    if chain and chain[0] and file.package == file.name and not _binds(file, chain[0]):
+        inner = f"{file.name}.{chain[0]}"
+        if _spec(inner) is not None:
+            return inner
+    return ""
+
+
+def place_of(
+    namespace: dict[str, Any], level: int, module: str, chain: Chain, home: str
+) -> tuple[str, Chain, Source | None] | None:
+    """The module of the project that a chain leads to, what is left of the chain, and the module's file."""
+    target = _start(namespace, level, module)
+    while target and not is_memo(target):
+        file = _file(target, home)
+        if file is None or isinstance(file, str):
+            break
+        inner = _submodule(file, chain)
+        if not inner:
+            return target, chain, file.source
+        target, chain = inner, chain[1:]
+    return None
+
+
+def imported(namespace: dict[str, Any], level: int, module: str, used: frozenset[Chain], home: str) -> Imported:
+    """Follows what ``used`` names of the module, through every module of the project that this reaches."""
     found = Imported(b"", [], set(), [], [])
     names: set[str] = set()
     parts: set[tuple[str, bytes]] = set()
@@ -161,7 +191,7 @@ def imported(namespace: dict[str, Any], level: int, module: str, used: frozenset
         todo.append((target, _EFFECT))
         todo.extend((target, chain) for chain in chains if not (chain and chain[-1] == STORED))
 
-    start = _absolute(package, level, module)
+    start = _start(namespace, level, module)
     want(start, used)
     # "from package import module", never read: that it is imported counts
     todo += [(start, chain) for chain in used if len(chain) == 2 and chain[1] == STORED]
@@ -182,11 +212,10 @@ def imported(namespace: dict[str, Any], level: int, module: str, used: frozenset
             parts.add((target, b"missing"))
             continue
         names.add(target)
-        if chain and chain[0] and file.package == target and not _binds(file, chain[0]):
-            inner = f"{target}.{chain[0]}"
-            if _spec(inner) is not None:
-                todo.append((inner, _EFFECT if chain[1:] == (STORED,) else chain[1:]))
-                continue
+        inner = _submodule(file, chain)
+        if inner:
+            todo.append((inner, _EFFECT if chain[1:] == (STORED,) else chain[1:]))
+            continue
         if chain[1:] == (STORED,):
             continue
         needed = _collect(file, chain, parts, want)
@@ -241,7 +270,21 @@ def _collect(
     return {c[0] for c in needed}
 
 
-_seen: dict[tuple[str, str], tuple[Source, Any, Callable[[], bool]]] = {}  #: what was first seen under a name, and
+def is_loading_elsewhere(module: ModuleType) -> bool:
+    """Whether another thread is at it: it is not what it will be, and this one's import will wait for it."""
+    if not getattr(module.__spec__, "_initializing", False):
+        return False
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_globals is vars(module) and frame.f_code.co_name == "<module>":
+            return False
+        frame = frame.f_back  # type: ignore[assignment]
+    return True
+
+
+_seen: dict[
+    tuple[str, str], tuple[Source, Any, Callable[[], bool], bytes | None]
+] = {}  #: what was first seen under a name, and
 # whether it still is what it was: where only running the module can tell what it should be
 
 
@@ -264,14 +307,20 @@ class Expected:
         self.pending = {item[0] for item in self.items if item[0] not in sys.modules}
         self.known, self.classes = [], []
         for module, name, source, form in self.items:
-            namespace = getattr(sys.modules.get(module), "__dict__", None)
+            loaded = sys.modules.get(module)
+            namespace = getattr(loaded, "__dict__", None)
             if namespace is None or name not in namespace:
+                continue
+            if isinstance(loaded, ModuleType) and is_loading_elsewhere(loaded):
+                self.pending.add(module)
                 continue
             value = namespace[name]
             self.known.append((namespace, name, value))
             as_written = _is_as_written(value, name, source, form, namespace)
             if as_written and isinstance(value, type):
                 self.classes.append(_seen[module, name][2])
+            if as_written and (module, name) in self.accepted:
+                self.failed = True  # set back
             if not as_written and self.accepted.get((module, name), self) is not value:
                 found.append((module, name, namespace, value))
         return found
@@ -285,7 +334,8 @@ class Expected:
             if not any(name in loaded for name in self.pending) and all(same() for same in self.classes):
                 return not self.failed
         with _source.reading:  # another thread may be forgetting the trees
-            self.failed = self.failed or bool(self.deviating())
+            if self.deviating():
+                self.failed = True
             _source.release()
         return not self.failed
 
@@ -305,8 +355,10 @@ def _is_as_written(value: Any, name: str, source: Source, form: str, namespace: 
     if seen is None or seen[0] is not source:
         from ._check import Snapshot
 
-        seen = _seen[key] = source, value, Snapshot(value) if isinstance(value, type) else bool
-    return seen[1] is value and (not isinstance(value, type) or seen[2]())
+        seen = _seen[key] = source, value, Snapshot(value) if isinstance(value, type) else bool, flat(value)
+    if seen[1] is value:
+        return not isinstance(value, type) or seen[2]()
+    return seen[3] is not None and seen[3] == flat(value)
 
 
 def _is_function_as_written(value: Any, source: Source, namespace: dict[str, Any]) -> bool:

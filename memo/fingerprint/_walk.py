@@ -39,6 +39,7 @@ from ._captured import (
 )
 from ._check import EMPTY, Watch
 from ._class import class_items, describe
+from ._loaded import Sight
 from ._lookups import builtin, follow_import, import_by_name, is_lookup, library, own_module
 from ._project import compiled, home_of, is_memo, is_project, is_project_class, label_of, package_of
 from ._source import piece
@@ -83,6 +84,7 @@ class Walk:
         self.tokens: list[str] = []
         self.data: list[tuple[str, Any]] = []
         self.mutable: list[Mutable] = []
+        self.sights: list[Sight] = []  #: names read of modules that are imported inside
         self.watch = Watch()
         self.packages: dict[str, str] = {}
         self.follows: dict[str, dict[str, None]] = {
