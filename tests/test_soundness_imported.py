@@ -223,3 +223,28 @@ def test_unchanged_in_another_process(tmp_path: Path, form: str) -> None:
     assert run() == f"{[one, one]} (1, 1) True"
     assert run() == f"{[one, one]} (2, 0) False"
     assert run("late") == f"{[one, one]} (2, 0) True"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "import importlib; return importlib.import_module('conf').D + x",
+        "from importlib import import_module; return import_module('conf').D + x",
+    ],
+)
+def test_a_module_imported_by_name_inside(tmp_path: Path, lines: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom memo import persist\n"
+        f"def f(x):\n    print('computing')\n    {lines}\n"
+        "print(persist(f, location=sys.argv[1])(1))\n"
+    )
+
+    def run(data: str) -> str:
+        (tmp_path / "conf.py").write_text(data)
+        command = [sys.executable, "-B", str(script), str(tmp_path / "place")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert [run("D = 1"), run("D = 1"), run("D = 2"), run("D = 2"), run("D = 1")] == [
+        "computing\n2\n", "2\n", "computing\n3\n", "3\n", "2\n",
+    ]  # fmt: skip

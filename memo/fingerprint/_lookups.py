@@ -75,7 +75,7 @@ def import_by_name(walk: Walk, function: FunctionType, found: Piece, read: str) 
         walk.tokens.append(f"module {own_module(walk, function)}")
     for name in names:
         level = len(name) - len(name.lstrip("."))
-        follow_import(walk, function, level, name[level:], frozenset({()}))
+        follow_import(walk, function, level, name[level:], frozenset({()}), found)
 
 
 def own_module(walk: Walk, function: FunctionType) -> str:
@@ -85,8 +85,13 @@ def own_module(walk: Walk, function: FunctionType) -> str:
     return walk.node(module)
 
 
-def follow_import(walk: Walk, function: FunctionType, level: int, module: str, used: frozenset[Chain]) -> None:
+def follow_import(
+    walk: Walk, function: FunctionType, level: int, module: str, used: frozenset[Chain], piece: Piece
+) -> None:
     """A module imported while the function runs: by its file, so that it does not matter whether it is loaded."""
+    if not level and module in ("importlib", "sys"):  # looked up by name through a module that is imported here
+        for chain in sorted(used - {()}):
+            library(walk, function, sys.modules[module], chain, piece)
     found = imported(function.__globals__, level, module, used, walk.home)
     for path in sorted(found.packages):
         installed = distribution_of_file(path)

@@ -244,7 +244,7 @@ class Walk:
         if "__class__" in cells and ("__class__",) not in found.reads:  # of super()
             self._read(number, function, cells, ("__class__",), found)
         for (level, module), used in sorted(found.imports.items()):
-            follow_import(self, function, level, module, used)
+            follow_import(self, function, level, module, used, found)
         if found.dynamic and found.dynamic != {"__dict__"}:
             emit("module " + own_module(self, function))
             self.follows["not followed"][f"{', '.join(sorted(found.dynamic))} in {shown}"] = None
