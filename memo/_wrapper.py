@@ -84,7 +84,8 @@ def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}, {
             {k} = {s}.encode({counted})
         if {len}({k}) > {short}:
             {k} = {s}.shorten({k})
-        if {s}.watch[0] == {s}.seen and not {s}.busy and ({s}.check is None or {s}.check()):
+        {v} = {s}.check
+        if {s}.watch[0] == {s}.seen and not {s}.busy and ({v} is None or {v}()):
             {v} = {s}.front.get({k}, {none})
             if {v} is not {none}:
                 {next}({s}.hits)
