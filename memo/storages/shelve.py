@@ -44,7 +44,8 @@ class _RuinedError(DamagedError):
 class Shelve:
     """Entries of ``folder/shelf``, in the ``flavour`` of dbm given, or the best that this Python has.
 
-    ``timeout``: seconds to wait for others. A kill in the middle of a write may cost a file of dbm.dumb its last entries.
+    ``timeout``: seconds to wait for others. A kill in the middle of a write may cost a file of dbm.dumb its last entries;
+    a file of dbm.sqlite3 can't be read where nothing can be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, flavour: str | None = None, timeout: float = 30.0) -> None:
