@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock, get_ident
+from _weakrefset import WeakSet
 from hashlib import blake2b
 from itertools import count
 from mmap import mmap
@@ -18,7 +19,6 @@ from time import monotonic, sleep, time_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 try:
@@ -97,13 +97,7 @@ class Flights:
         flight.land()
 
 
-def _weak_set() -> Any:
-    from _weakrefset import WeakSet
-
-    return WeakSet()
-
-
-_all: Any = _weak_set()
+_all: WeakSet[Any] = WeakSet()  # Flights and LockFiles, for the forked child
 
 
 class LockFile:
@@ -129,9 +123,6 @@ class LockFile:
         """Something was stored. To be said before the key's lock is given back."""
         if self._file >= 0 and type(self.stores) is memoryview:
             self.stores[0] = time_ns() ^ get_ident()
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
-        return LockFile, (self._path,)
 
     def lock(self, name: str, timeout: float) -> Locked:
         """A context manager: True when the lock was had within ``timeout`` seconds (negative: as long as it takes)."""
