@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-for name in [name for name in os.environ if name.startswith("MEMO_")]:
+# MEMO_TEST_SERVERS is not memo's: it tells tests/servers that a missing server is a failure
+for name in [name for name in os.environ if name.startswith("MEMO_") and name != "MEMO_TEST_SERVERS"]:
     del os.environ[name]
 
 
