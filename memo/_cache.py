@@ -15,6 +15,7 @@ from typing import Any
 from . import _entry, events
 from ._location import DEFAULT, Default, checked_location
 from ._opened import Opened, open_place
+from ._place import absolute, shown
 from .errors import DamagedError, OptionError, UnstorableError
 from .model import Call, Fresh, Head, Hit, Miss, Record, Stale
 from .protocols import Codec, Policy, Serializer, Storage
@@ -46,7 +47,8 @@ class Cache:
     """What ``@persist`` stores into. Nothing is opened or created before the first call.
 
     Args:
-        location: a folder; None for no caching at all; by default the place that ``memo where`` shows.
+        location: a folder, "kind:path" ("files:results") or a URL ("redis://host"); None for no caching at all; by default
+            the place that ``memo where`` shows.
         storage: "sqlite", "files", "shelve", "memory", or an object with the four verbs of ``memo.protocols.Storage``.
             By default what the place was made with; for a new one sqlite, on a network disk files.
         serializer: "pickle", "json", "joblib", ... or an object with ``name``, ``dump`` and ``load``.
@@ -83,7 +85,7 @@ class Cache:
             raise OptionError(unknown_option("Cache", next(iter(unknown)), _OPTIONS))
         _one_of("checksum", checksum, ("first", "always"))
         _one_of("on_unkeyable", on_unkeyable, ("raise", "bypass"))
-        self.location = checked_location(location, storage)
+        self.location, storage = checked_location(location, storage)
         self.serializer = serializers.serializer(serializer)
         self.codecs: tuple[Codec, ...] = () if compress is None else (codecs.codec(compress),)
         self._names = tuple(each.name for each in self.codecs)
@@ -118,9 +120,13 @@ class Cache:
 
     def __repr__(self) -> str:
         kind = self._asked if isinstance(self._asked, str) or self._asked is None else type(self._asked).__name__
-        return f"Cache({self.location!r}" + (f", storage={kind!r})" if kind else ")")
+        return f"Cache({self._shown!r}" + (f", storage={kind!r})" if kind else ")")
 
     # ------------------------------------------------------------------------------------------- for users
+
+    @property
+    def _shown(self) -> Any:
+        return shown(self.location) if isinstance(self.location, str) else self.location
 
     @property
     def needs_no_folder(self) -> bool:
@@ -288,15 +294,15 @@ class Cache:
     def _open(self) -> Opened:
         with _opening:  # two threads at once would have two places, and share no flights
             if self._opened is None:
-                storage, folder = self._asked, ""
+                storage, place = self._asked, ""
                 if storage == "memory":
                     from .storages.memory import Memory
 
                     storage = Memory()
                 elif storage is None or isinstance(storage, str):
-                    folder = os.path.abspath(str(self.location))
-                    storage, _ = open_place(folder, kind=storage, create=True, trust=self.trust_folder)
-                self._opened = Opened(storage, folder)
+                    place = absolute(str(self.location))
+                    storage, _ = open_place(place, kind=storage, create=True, trust=self.trust_folder)
+                self._opened = Opened(storage, place)
             return self._opened
 
     def _verify(self, name: str, record: Record) -> None:
@@ -332,7 +338,7 @@ class Cache:
         if self.strict:
             raise error
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        where = self.location if self._asked is None or isinstance(self._asked, str) else self._asked
+        where = self._shown if self._asked is None or isinstance(self._asked, str) else self._asked
         if isinstance(error, UnstorableError) or (doing == "store" and self.serializer_failed(error)):
             of = call.function if call else ""
             text = f"a result of {of} can't be stored by {self.serializer.name!r} ({what}); it was returned, not kept"

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from . import events, settings
-from ._place import default_folder, is_url
+from ._place import default_folder, is_url, shown, split_location
 from .errors import OptionError
 
 TYPE_CHECKING = False
@@ -69,14 +69,32 @@ def resolve(cache: Cache, start: str) -> Cache:
     return found
 
 
-def checked_location(location: Any, storage: Any) -> Any:
-    """The location as text, None or DEFAULT; OptionError for one that can't be right, alone or with this storage."""
-    if isinstance(location, str) and is_url(location):
-        raise OptionError(f"location={location!r} is a URL; this memo knows folders only")
+def checked_location(location: Any, storage: Any) -> tuple[Any, Any]:
+    """The location as text, None or DEFAULT, and the storage; OptionError for what can't be right, alone or together.
+
+    ``kind:path`` comes back as the folder and the kind. Unknown names and schemes raise here, not at the first call.
+    """
     if location is not None and location is not DEFAULT and not isinstance(location, (str, os.PathLike)):
-        raise OptionError(f"location must be a folder (text or path) or None, not {type(location).__name__}")
-    if isinstance(location, (str, os.PathLike)) and not os.fspath(location):
-        raise OptionError("location is an empty text: name a folder, or leave it out for the default place")
+        raise OptionError(
+            f"location must be a folder (text or path), a URL or None, not {type(location).__name__}"
+            + (": give a storage object as storage=" if callable(getattr(location, "read", None)) else "")
+        )
+    if isinstance(location, (str, os.PathLike)):
+        location = os.fspath(location)
+        if not location:
+            raise OptionError("location is an empty text: name a folder, or leave it out for the default place")
+    if isinstance(location, str) and is_url(location):
+        if storage is not None:
+            raise OptionError(
+                f"the URL {shown(location)!r} says which storage it is: give it without storage=, or a folder with it"
+            )
+        storage, location = split_location(location)
+        if not location:
+            raise OptionError(f"location='{storage}:' names no folder: write '{storage}:path'")
+        if storage is None:
+            from .storages import url_opener
+
+            url_opener(location)
     if storage is not None and not isinstance(storage, str):
         missing = [verb for verb in ("read", "write", "remove", "scan") if not callable(getattr(storage, verb, None))]
         if missing:
@@ -89,5 +107,5 @@ def checked_location(location: Any, storage: Any) -> Any:
     elif isinstance(storage, str):
         from .storages import opener
 
-        opener(storage)  # an unknown name raises here, not at the first call
-    return location if location is None or isinstance(location, Default) else os.fspath(location)
+        opener(storage)
+    return location, storage

@@ -7,7 +7,20 @@ from _weakrefset import WeakSet
 
 from . import _abilities, _upkeep, events
 from ._flight import Flights, LockFile
-from ._place import MARKER, Marker, is_url, make_place, owner_ok, read_marker
+from ._place import (
+    MARKER,
+    Marker,
+    is_url,
+    lock_path,
+    make_place,
+    marker_of,
+    new_marker,
+    owner_ok,
+    read_marker,
+    shown,
+    split_location,
+    text_of,
+)
 from .errors import PlaceError
 from .model import Call
 from .protocols import Locks, Storage
@@ -20,20 +33,28 @@ if TYPE_CHECKING:
     from ._state import State
 
 
-class Opened:
-    """``locks`` is None where only the threads of this process can share a computation."""
+_PLACE = "place/marker"  #: the entry that is to a URL what memo.json is to a folder
 
-    def __init__(self, storage: Storage, folder: str) -> None:
-        self.storage, self.folder = storage, folder
+
+class Opened:
+    """``place`` is a folder, a URL, or "" for a storage object, which has its own place.
+
+    ``locks`` is None where only the threads of this process can share a computation.
+    """
+
+    def __init__(self, storage: Storage, place: str = "") -> None:
+        self.storage, self.place = storage, place
         self.words = _abilities.words(storage)
         self.heads = _abilities.heads(storage)
-        self.flights, lock_file = _shared_flights(folder)
+        url = is_url(place)
+        self.flights, lock_file = _shared_flights(place, url and isinstance(storage, Locks))
         self.locks: Locks | LockFile | None = lock_file
         self.lock_file = lock_file or LockFile("")
         if isinstance(storage, Locks):
             self.locks = storage
         self.states: WeakSet[State] = WeakSet()  #: made from what is read here
-        self._marker = os.path.join(folder, MARKER) if folder else ""
+        self._marker = os.path.join(place, MARKER) if place and not url else ""
+        self._unmarked = url
         self._named: set[str] = set()
         self.histories: dict[str, Any] = {}  #: of the functions that computed something here, for explain
 
@@ -51,11 +72,20 @@ class Opened:
         """Keep the function's full name once, so that people can read a listing: keys hold only what is safe."""
         scope = call.scope
         if scope not in self._named:
+            if self._unmarked:
+                self._mark()
             name = f"names/{scope}"
             if self.heads.head(name) is None:
                 body = call.function.encode("utf-8", "surrogatepass")
                 self.storage.write(name, [body], lambda: b"", size=len(body), mark=0)
             self._named.add(scope)
+
+    def _mark(self) -> None:
+        """What is behind a URL says, like a folder, who made it; without it the command line takes it for foreign."""
+        if self.heads.head(_PLACE) is None:
+            text = text_of(new_marker(type(self.storage).__name__.lower()))
+            self.storage.write(_PLACE, [text], lambda: b"", size=len(text), mark=0)
+        self._unmarked = False
 
     def head(self, name: str) -> tuple[bytes, int] | None:
         """What is there under a name, without its body and without a verdict."""
@@ -108,34 +138,49 @@ class Opened:
                 self.histories.clear()
             except Exception as failure:
                 events.warn_once(
-                    f"{self.folder}:reset", f"the ruined cache at {self.folder} could not be rebuilt: {failure}"
+                    f"{self.place}:reset", f"the ruined cache at {self.place} could not be rebuilt: {failure}"
                 )
 
 
-_flights: dict[str, tuple[Flights, LockFile]] = {}
+_flights: dict[str, tuple[Flights, LockFile | None]] = {}
 
 
-def _shared_flights(folder: str) -> tuple[Flights, LockFile | None]:
-    # two Cache objects on one folder are one place: a computation of the one is waited for by the other
-    if not folder:
+def _shared_flights(place: str, beyond: bool) -> tuple[Flights, LockFile | None]:
+    """``beyond``: the storage has locks of its own, for all hosts."""
+    # two Cache objects on one place share it: a computation of the one is waited for by the other
+    if not place:
         return Flights(), None
-    return _flights.setdefault(folder, (Flights(), LockFile(os.path.join(folder, "flights.lock"))))
+    if place not in _flights:
+        path = "" if beyond else lock_path(place) if is_url(place) else os.path.join(place, "flights.lock")
+        _flights.setdefault(place, (Flights(), LockFile(path) if path else None))
+    return _flights[place]
 
 
 def open_place(
     location: str | os.PathLike[str], *, kind: str | None = None, create: bool = False, trust: bool = True
 ) -> tuple[Storage, Marker]:
-    """The storage of a folder, and its marker. ``create`` makes a new place where there is none.
+    """The storage of a folder or URL, and its marker. ``create`` makes a new place where there is none.
+
+    A URL that is to be created is not connected to: what there is to say of it comes with its first use.
 
     Raises:
-        PlaceError: the folder was not made by memo, holds another kind of storage than ``kind``, does not exist
+        PlaceError: the place was not made by memo, holds another kind of storage than ``kind``, does not exist
             (without ``create``), or belongs to somebody who is not trusted (without ``trust``).
     """
-    from .storages import open_storage
+    from .storages import open_storage, open_url
 
-    if is_url(os.fspath(location)):
-        raise PlaceError(f"{os.fspath(location)!r} is a URL; this memo knows folders only")
-    folder = os.path.abspath(os.fspath(location))
+    asked, where = split_location(os.fspath(location))
+    if is_url(where):
+        storage = open_url(where)
+        if create:
+            return storage, new_marker("")
+        record = storage.read(_PLACE)
+        found = None if record is None else marker_of(bytes(record.body), shown(where))
+        if found is None:
+            raise PlaceError(f"there is no cache at {shown(where)}")
+        return storage, found
+    kind = kind or asked
+    folder = os.path.abspath(where)
     marker = read_marker(folder)
     if marker is None:
         if not create:

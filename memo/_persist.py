@@ -55,7 +55,8 @@ else:  # overloads cost importing typing; the implementation is all that runs
 
         Args:
             cache: the `Cache` to store into; or, instead, the shortcuts ``location``, ``storage``, ``serializer``.
-            location: a folder; None switches caching off; default: the project's place, see ``memo where``.
+            location: a folder, "kind:path" ("files:results") or a URL ("redis://host"); None switches caching off; default:
+                the project's place, see ``memo where``.
             storage: "sqlite", "files", "shelve", "memory", or an object.
             serializer: "pickle", "json", "joblib", ... or an object.
             name: the function's name in the cache, instead of module and qualified name: keeps results over a rename.

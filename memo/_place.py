@@ -74,11 +74,56 @@ def is_url(location: str) -> bool:
     return bool(colon) and len(scheme) > 1 and scheme.isascii() and scheme.replace("+", "").replace("-", "").isalnum()
 
 
+def split_location(location: str) -> tuple[str | None, str]:
+    """``kind:path`` as (kind of storage, folder); a folder, and a URL with ``//``, as (None, location).
+
+    >>> split_location("files:results"), split_location("results"), split_location("redis://localhost")
+    (('files', 'results'), (None, 'results'), (None, 'redis://localhost'))
+    """
+    if is_url(location):
+        kind, _, path = location.partition(":")
+        if not path.startswith("//"):
+            return kind, path
+    return None, location
+
+
 def absolute(location: str, base: str = os.curdir) -> str:
-    """A folder with its whole path, ``~`` filled in; a URL as it is."""
+    """A folder with its whole path, ``~`` filled in, also in ``kind:path``; a URL as it is."""
+    kind, path = split_location(location)
+    if kind is not None:
+        return f"{kind}:{absolute(path, base)}"
     if is_url(location):
         return location
     return os.path.abspath(os.path.join(base, os.path.expanduser(location)))
+
+
+def shown(location: str) -> str:
+    """A location for people: without the password that a URL may carry.
+
+    >>> shown("redis://me:secret@host/0"), shown("results")
+    ('redis://me:***@host/0', 'results')
+    """
+    scheme, slashes, rest = location.partition("://")
+    host = rest.partition("/")[0]
+    if not slashes or "@" not in host:
+        return location
+    user, _, _ = host.rpartition("@")
+    return f"{scheme}://{user.partition(':')[0]}{':***' if ':' in user else ''}{rest[len(user) :]}"
+
+
+def lock_path(url: str) -> str:
+    """A file for the locks of the processes of this host that share a URL; "" where there is no home for it."""
+    from blake3 import blake3
+
+    caches = _user_caches()
+    if caches is None:
+        return ""
+    folder = os.path.join(caches, "flights")
+    try:
+        _make_folder(folder)
+    except OSError:
+        return ""
+    return os.path.join(folder, blake3(url.encode("utf-8", "surrogatepass")).hexdigest(8) + ".lock")
 
 
 def _user_caches() -> str | None:
@@ -138,18 +183,13 @@ def _look_into(folder: str) -> tuple[Marker, bool] | None:
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
         raise PlaceError(f"the marker {path} can't be read: {reason}") from error
-    marker, damaged = _parse(content), False
+    marker, damaged = marker_of(content, folder), False
     if marker is None:
         marker, damaged = _second_marker(folder), True
     if marker is None:
         raise PlaceError(
             f"the marker {path} is damaged, so it is unknown what kind of cache lies in {folder}."
             f" Remove the folder, or move it away, and memo makes a new one"
-        )
-    if marker.format > FORMAT:
-        raise PlaceError(
-            f"{folder} was made by {marker.made_by} in format {marker.format}; this memo reads up to format {FORMAT}."
-            f" Upgrade memo-persist, or use another folder"
         )
     return marker, damaged
 
@@ -172,7 +212,7 @@ def make_place(
     if found is None:
         _make_folder(folder)
         kind = storage or default or ("files" if is_network(folder) else "sqlite")
-        _publish(folder, Marker(FORMAT, kind, _made_by(), dict(limits or {})), replace=False)
+        _publish(folder, new_marker(kind)._replace(limits=dict(limits or {})), replace=False)
         found = _look_into(folder)
         if found is None:
             raise PlaceError(f"{folder} was removed while it was being made a cache")
@@ -196,13 +236,29 @@ def _made_by() -> str:
     return f"memo {__version__}"
 
 
-def _text(marker: Marker) -> bytes:
+def new_marker(storage: str) -> Marker:
+    """What is written into a place that this memo makes."""
+    return Marker(FORMAT, storage, _made_by(), {})
+
+
+def marker_of(content: bytes, where: str) -> Marker | None:
+    """The marker that these bytes are, None where they are none. Raises `PlaceError` for one of a newer format."""
+    marker = _parse(content)
+    if marker is not None and marker.format > FORMAT:
+        raise PlaceError(
+            f"{where} was made by {marker.made_by} in format {marker.format}; this memo reads up to format {FORMAT}."
+            f" Upgrade memo-persist, or use another place"
+        )
+    return marker
+
+
+def text_of(marker: Marker) -> bytes:
     return (json.dumps(marker._asdict(), sort_keys=True) + "\n").encode()
 
 
 def _tag(marker: Marker) -> bytes:
     about = f"{SIGNATURE}\n# This folder is a cache made by memo; it may be removed at any time.\n# {MARKER}: "
-    return about.encode() + _text(marker)
+    return about.encode() + text_of(marker)
 
 
 def _parse(content: bytes) -> Marker | None:
@@ -240,7 +296,7 @@ def _second_marker(folder: str) -> Marker | None:
     except OSError:
         return None
     start = f"# {MARKER}: ".encode()
-    return next((_parse(line[len(start) :]) for line in lines if line.startswith(start)), None)
+    return next((marker_of(line[len(start) :], folder) for line in lines if line.startswith(start)), None)
 
 
 # --------------------------------------------------------------------------------------------- private on disk
@@ -271,7 +327,7 @@ def _publish(folder: str, marker: Marker, *, replace: bool) -> None:
     path = os.path.join(folder, MARKER)
     temporary = os.path.join(folder, f"{TEMPORARY}{os.urandom(8).hex()}.tmp")
     try:
-        _create(temporary, _text(marker))
+        _create(temporary, text_of(marker))
         if replace:
             os.replace(temporary, path)
             return

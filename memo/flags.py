@@ -106,14 +106,20 @@ class _Flag(Action):
         _given[self.option_strings[0]] = self.does
 
     def _place(self, location: str) -> str:
-        from ._place import absolute, is_url, read_marker
+        from ._location import checked_location
+        from ._place import absolute, is_url, read_marker, split_location
 
         if not location.strip():
             raise ArgumentError(self, "expected a folder")
         place = absolute(location)  # now: the program may change its working directory
-        if not is_url(place):
+        try:
+            checked_location(place, None)
+        except OptionError as error:
+            raise ArgumentError(self, str(error))
+        _, folder = split_location(place)
+        if not is_url(folder):
             try:
-                read_marker(place)
+                read_marker(folder)
             except PlaceError as error:
                 raise ArgumentError(self, str(error))
             except OSError as error:

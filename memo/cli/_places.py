@@ -48,9 +48,10 @@ def opened(arguments: Namespace) -> tuple[str, Storage, Marker]:
         raise PlaceError(
             f"there is no cache at {location}: no such folder. Check the path; memo where shows the default"
         )
-    return location, *open_place(location)
+    return _place.shown(location), *open_place(location)
 
 
 def absent(location: str) -> bool:
     """Whether it is a folder that does not exist. Of a URL only its storage can tell."""
-    return not _place.is_url(location) and not os.path.lexists(location)
+    _, folder = _place.split_location(location)
+    return not _place.is_url(folder) and not os.path.lexists(folder)

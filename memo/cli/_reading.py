@@ -6,6 +6,7 @@ import os
 from time import time
 
 from memo import _upkeep, settings
+from memo._place import shown, split_location
 from memo._units import show_bytes, show_seconds
 
 from . import _filters
@@ -152,13 +153,13 @@ def _total(location: str, functions: list[Usage]) -> dict[str, Any]:
 
 def where(arguments: Namespace) -> None:
     location, source = located(arguments)
-    found: dict[str, Any] = {"place": location, "because": source, "exists": not absent(location)}
+    found: dict[str, Any] = {"place": shown(location), "because": source, "exists": not absent(location)}
     if found["exists"] or arguments.location is not None:
         _, storage, marker = opened(arguments)
         used = _upkeep.usage(storage)
         found["marker"] = marker._asdict()
         found["entries"], found["bytes"] = sum(one.entries for one in used), sum(one.bytes for one in used)
-        found["on_disk"] = _on_disk(location)
+        found["on_disk"] = _on_disk(split_location(location)[1])
     in_force = [
         {"setting": name, "value": value, "from": origin}
         for name, value, origin in settings.explain()
@@ -167,7 +168,7 @@ def where(arguments: Namespace) -> None:
     if arguments.json:
         as_json({**found, "settings": in_force})
     else:
-        rows = [("place", location), ("because", source)]
+        rows = [("place", found["place"]), ("because", source)]
         if "marker" in found:
             rows.extend((name.replace("_", " "), str(value)) for name, value in found["marker"].items() if value)
             rows.append(("entries", f"{found['entries']:,}, {show_bytes(found['bytes'])}"))
@@ -178,7 +179,7 @@ def where(arguments: Namespace) -> None:
             print()
             table(("SETTING", "VALUE", "FROM"), [[str(cell) for cell in row.values()] for row in in_force])
     if not found["exists"]:
-        raise Nothing(f"nothing is stored yet in {location}")
+        raise Nothing(f"nothing is stored yet in {found['place']}")
 
 
 def _on_disk(location: str) -> int | None:

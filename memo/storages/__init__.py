@@ -1,15 +1,26 @@
-"""Where results live, by name: one registry, each storage in a module of its own that is imported when it is asked for."""
+"""Where results live, by name and by URL: one registry, each storage in a module of its own that is imported when it is
+asked for.
+
+A name ("sqlite", "files") is a kind of folder: the folder's marker says it for ever after. ``kind:path`` is that kind in
+that folder. A URL with ``//`` is a server or a store that other programs run: its scheme says which storage speaks to it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..protocols import Storage
+    from ._spill import Spill as Spill
+    from .files import Files as Files
+    from .memory import Memory as Memory
+    from .shelve import Shelve as Shelve
+    from .sqlite import Sqlite as Sqlite
 
-__all__ = ["open_storage", "opener"]
+__all__ = ["open_storage", "open_url", "opener", "url_opener"]
 
 
 def _sqlite(folder: str, *, above: int = 65536, **options: Any) -> Storage:
@@ -45,25 +56,35 @@ _OPENERS: dict[str, Callable[..., Storage]] = {
     "memory": _memory,
 }
 
+#: class -> its module
+_HOMES = {"Files": "files", "Memory": "memory", "Shelve": "shelve", "Spill": "_spill", "Sqlite": "sqlite"}
+
+#: scheme of a URL, up to a "+" in it -> the class that takes the whole URL
+_SCHEMES: dict[str, str] = {}
+
 
 def opener(kind: str, /) -> Callable[..., Storage]:
     """What opens a storage of that name: a callable that takes a folder. Raises OptionError for an unknown name.
 
-    Names are "sqlite", "files", "shelve", "memory", and those that an installed distribution registers under the entry
-    point group ``memo.storages``, which is looked through only for another name than these.
+    Names are those that memo brings, such as "sqlite" and "files", and those that an installed distribution registers
+    under the entry point group ``memo.storages``, which is looked through only for another name than these.
     """
-    found = _OPENERS.get(kind)
+    found = _OPENERS.get(kind) or _foreign(kind)
     if found is None:
-        from importlib.metadata import entry_points
-
-        for point in entry_points(group="memo.storages", name=kind):
-            _OPENERS[kind] = point.load()
-            return _OPENERS[kind]
         from ..errors import OptionError
 
         known = ", ".join(map(repr, _OPENERS))
         raise OptionError(f"no storage is called {kind!r}: it is one of {known}, or a name that a plug-in registers")
     return found
+
+
+def _foreign(name: str) -> Callable[..., Storage] | None:
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group="memo.storages", name=name):
+        found: Callable[..., Storage] = point.load()
+        return found
+    return None
 
 
 def open_storage(kind: str, folder: str, /, **options: Any) -> Storage:
@@ -73,3 +94,32 @@ def open_storage(kind: str, folder: str, /, **options: Any) -> Storage:
     storage's own class.
     """
     return opener(kind)(folder, **options)
+
+
+def url_opener(url: str, /) -> Callable[..., Storage]:
+    """What opens a URL with ``//``: a callable that takes it whole. Raises OptionError for a scheme that nobody knows.
+
+    Schemes of other distributions are looked up as names are, under ``memo.storages``.
+    """
+    scheme = url.partition("://")[0].lower()
+    name = _SCHEMES.get(scheme.partition("+")[0])
+    if name is not None:
+        return __getattr__(name)  # type: ignore[no-any-return]
+    found = _foreign(scheme)
+    if found is None:
+        from ..errors import OptionError
+
+        known = ", ".join(f"{each}://" for each in _SCHEMES)
+        raise OptionError(f"no storage takes URLs that begin with {scheme}://; those known begin with {known}")
+    return found
+
+
+def open_url(url: str, /, **options: Any) -> Storage:
+    """The storage of a URL with ``//``; nothing is connected to before its first use."""
+    return url_opener(url)(url, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module("." + _HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
