@@ -6,6 +6,8 @@
         def make(self, tmp_path):
             return Mine(tmp_path)
 
+``agree(storage)`` gives it a stream of random commands and compares each answer with what is right.
+
 Plain classes with plain asserts; pytest collects them by the name of the subclass and gives ``tmp_path``.
 """
 
@@ -15,13 +17,14 @@ from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._agreement import agree as agree
     from ._policy import PolicySuite as PolicySuite
     from ._serializer import SerializerSuite as SerializerSuite
     from ._storage import StorageSuite as StorageSuite
 
-__all__ = ["PolicySuite", "SerializerSuite", "StorageSuite"]
+__all__ = ["PolicySuite", "SerializerSuite", "StorageSuite", "agree"]
 
-_WHERE = {"PolicySuite": "_policy", "SerializerSuite": "_serializer", "StorageSuite": "_storage"}
+_WHERE = {"PolicySuite": "_policy", "SerializerSuite": "_serializer", "StorageSuite": "_storage", "agree": "_agreement"}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from typing import Any
 from .. import _abilities
 from ..model import Buffer, Item, Record
 from ..protocols import Ranks, Storage
+from ._agreement import agree
 
 NAME = "cube-0123456789/0123456789abcdef0123/00112233445566778899aabbccddeeff00112233"
 NAMES = [
@@ -313,6 +314,9 @@ class StorageSuite:
             assert storage.read(NAME) == record
             seen.add((record.identity, record.head))
         assert len({identity for identity, _ in seen}) == 3
+
+    def test_answers_random_commands_as_it_must(self, tmp_path: Path) -> None:
+        agree(self.make(tmp_path), count=300, seed=11, kept=self.kept)
 
     # -- others at the same time
 
