@@ -22,7 +22,7 @@ from .protocols import Codec, Policy, Serializer, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ._front import Front
 
@@ -56,6 +56,9 @@ class Cache:
         compress: "zlib", ... or a codec: bodies are stored through it.
         checksum: "first" verifies a large body once per process and file, "always" at every load.
         on_unkeyable: "raise" an UnkeyableError for an argument without a canonical value, or "bypass" the cache.
+        sign: a secret of at least 16 characters or bytes, or several: entries are signed with the first and taken only if
+            one of them signed them, which is checked before anything is decoded. By default those in the environment
+            variable MEMO_SIGNING_KEY, separated by blanks. Pickled with the cache, so that workers have it too.
         trust_folder: load entries from a folder that other users own or may write to.
         strict: raise what goes wrong in the cache instead of warning and computing.
 
@@ -73,6 +76,7 @@ class Cache:
         compress: str | Codec | None = None,
         checksum: str = "first",
         on_unkeyable: str = "raise",
+        sign: str | bytes | Sequence[str | bytes] | None = None,
         trust_folder: bool = False,
         strict: bool = False,
         **unknown: object,
@@ -94,6 +98,8 @@ class Cache:
         self.policy: Policy = policies.Forever() if policy is None else checked_policy(policy)
         self.checksum, self.on_unkeyable = checksum, on_unkeyable
         self.trust_folder, self.strict = trust_folder, strict
+        self._secrets = _secrets(sign)
+        self._keys: tuple[bytes, ...] = ()  #: made of the secrets when the place is opened; the first one signs
         self._asked = storage
         self._opened: Opened | None = None
         self._left_alone_until = 0.0
@@ -113,6 +119,7 @@ class Cache:
                 "compress": self.codecs[0] if self.codecs else None,
                 "checksum": self.checksum,
                 "on_unkeyable": self.on_unkeyable,
+                "sign": self._secrets,
                 "trust_folder": self.trust_folder,
                 "strict": self.strict,
             },
@@ -196,7 +203,7 @@ class Cache:
         if not packed:
             return Miss(call, "deleted")
         try:
-            if identity is None and len(body) < _SMALL:
+            if identity is None and len(body) < _SMALL and not self._keys:
                 head = _entry.verified(call.key, packed, body, call.function)
             else:
                 self._verify(call.key, record)
@@ -239,7 +246,7 @@ class Cache:
                 parts = codec.encode(parts)
             size = len(parts[0]) if len(parts) == 1 else sum(memoryview(part).nbytes for part in parts)
             head = Head(call.function, self.clock(), seconds, self.serializer.name, self._names, size, stamp, notes)
-            seal = _entry.sealing(call.key, parts, head)
+            seal = _entry.sealing(call.key, parts, head, self._keys[0] if self._keys else None)
             opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=self._suffix)
             opened.name(call)
         except Exception as error:
@@ -302,14 +309,16 @@ class Cache:
                 elif storage is None or isinstance(storage, str):
                     place = absolute(str(self.location))
                     storage, _ = open_place(place, kind=storage, create=True, trust=self.trust_folder)
+                secrets = self._secrets or _secrets(os.environ.get("MEMO_SIGNING_KEY", "").split(), "MEMO_SIGNING_KEY")
+                self._keys = tuple(map(_entry.signing_key, secrets))
                 self._opened = Opened(storage, place)
             return self._opened
 
     def _verify(self, name: str, record: Record) -> None:
         if record.identity is None or self.checksum == "always":
-            _entry.verify(name, record)
+            _entry.verify(name, record, self._keys)
         elif self._verified.get(name) != (record.identity, record.head):
-            _entry.verify(name, record)
+            _entry.verify(name, record, self._keys)
             if len(self._verified) >= _VERIFIED:
                 self._verified.clear()
             self._verified[name] = (record.identity, record.head)
@@ -360,7 +369,7 @@ class Cache:
 
 
 _OPTIONS = (
-    "checksum", "compress", "location", "on_unkeyable", "policy", "serializer", "storage", "strict", "trust_folder",
+    "checksum", "compress", "location", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust_folder",
 )  # fmt: skip
 
 
@@ -368,6 +377,14 @@ def checked_policy(policy: Any) -> Policy:
     if not isinstance(policy, Policy) or isinstance(policy, type):
         raise OptionError(f"policy must have begin, seal, fresh and rank (see memo.policies); got {policy!r}")
     return policy
+
+
+def _secrets(sign: Any, option: str = "sign") -> tuple[str | bytes, ...]:
+    secrets = () if sign is None else tuple(sign) if isinstance(sign, (list, tuple)) else (sign,)
+    for secret in secrets:
+        if not isinstance(secret, (str, bytes)) or len(secret) < 16:  # never shown, not even a wrong one
+            raise OptionError(f"{option} takes secrets of at least 16 characters or bytes, such as secrets.token_hex()")
+    return secrets
 
 
 def _one_of(option: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -4,8 +4,10 @@ A head is a fixed part, the variable texts, and 16 bytes of blake3 over *body, h
 storage (torn, truncated, swapped with another entry, written by another format) is recognised before anything of it is
 decoded, with a single pass over the body. Layout, little-endian, format 1:
 
-    magic "\\x93m" | format u8 | flags u8 (0) | created f64 s | seconds f32 | body size u64 | length of names u8 |
+    magic "\\x93m" | format u8 | flags u8 (1: signed) | created f64 s | seconds f32 | body size u64 | length of names u8 |
     length of stamp u16 | names of serializer and codecs, joined by "," | stamp | notes ... | digest 16 bytes
+
+A signed entry has the same layout; its digest is keyed (blake3's own mode for that), so only who has the key can make it.
 """
 
 from __future__ import annotations
@@ -24,24 +26,36 @@ _MAGIC = b"\x93m"
 _FIXED = Struct("<4sdfQBH")
 _LENGTHS = 24  #: where the two lengths begin
 _PREFIX = _MAGIC + bytes((FORMAT, 0))
+_SIGNED = _MAGIC + bytes((FORMAT, 1))
 _THREADED = 8 << 20  #: bytes from which blake3 gains by more threads, and hashing by a thread of its own
 
 
-def sealing(name: str, parts: Sequence[Buffer], head: Head) -> Callable[[], bytes]:
-    """What makes the head's bytes once the body is written: at once for small bodies, on the way for large ones."""
+def signing_key(secret: str | bytes) -> bytes:
+    """The 32 bytes that blake3 takes, from a secret of any length."""
+    from blake3 import blake3
+
+    data = secret.encode() if isinstance(secret, str) else bytes(secret)
+    return blake3(data, derive_key_context="memo-persist 2026-11-24 signature of an entry").digest()
+
+
+def sealing(name: str, parts: Sequence[Buffer], head: Head, key: bytes | None = None) -> Callable[[], bytes]:
+    """What makes the head's bytes once the body is written: at once for small bodies, on the way for large ones.
+
+    ``key`` signs it: 32 bytes, see `signing_key`.
+    """
     names = head.serializer.encode() if head.codecs == () else ",".join((head.serializer, *head.codecs)).encode()
     stamp = head.stamp
-    fixed = _FIXED.pack(_PREFIX, head.created, head.seconds, head.size, len(names), len(stamp))
+    fixed = _FIXED.pack(_SIGNED if key else _PREFIX, head.created, head.seconds, head.size, len(names), len(stamp))
     fields = b"".join((fixed, names, stamp, head.notes))
     if head.size < _THREADED:
-        packed = fields + _digest(parts, fields, name)
+        packed = fields + _digest(parts, fields, name, key)
         return lambda: packed
     # blake3 and the write both release the interpreter: they cost the longer of the two, not the sum
     from threading import Thread
 
     digest: list[bytes] = []
     thread = Thread(
-        target=lambda: digest.append(_digest(parts, fields, name, spare=1)),  # a core for who writes meanwhile
+        target=lambda: digest.append(_digest(parts, fields, name, key, spare=1)),  # a core for who writes meanwhile
         name="memo-digest",
         daemon=True,
     )
@@ -66,12 +80,12 @@ def _hasher() -> Any:
     return blake3
 
 
-def _digest(parts: Sequence[Buffer], fields: bytes, name: str, spare: int = 0) -> bytes:
+def _digest(parts: Sequence[Buffer], fields: bytes, name: str, key: bytes | None = None, spare: int = 0) -> bytes:
     blake3 = _blake3 or _hasher()
     if len(parts) == 1 and len(parts[0]) < _THREADED:
-        return blake3(b"".join((parts[0], fields, name.encode()))).digest(DIGEST)  # type: ignore[no-any-return]
+        return blake3(b"".join((parts[0], fields, name.encode())), key=key).digest(DIGEST)  # type: ignore[no-any-return]
     large = sum(len(part) for part in parts) >= _THREADED
-    hasher = blake3(max_threads=max(_threads() - spare, 1) if large else 1)
+    hasher = blake3(key=key, max_threads=max(_threads() - spare, 1) if large else 1)
     for part in parts:
         hasher.update(part)
     return hasher.update(fields).update(name.encode()).digest(DIGEST)  # type: ignore[no-any-return]
@@ -89,7 +103,7 @@ _texts: dict[bytes, tuple[str, tuple[str, ...], bytes]] = {}
 
 def unpack(data: bytes, function: str = "") -> Head:
     """The head, not yet verified against its body: enough for listing. Raises DamagedError."""
-    if data[:4] != _PREFIX:
+    if data[:4] != _PREFIX and data[:4] != _SIGNED:
         if data[:2] != _MAGIC or len(data) < 4:
             raise DamagedError("not an entry of memo")
         raise DamagedError(f"written in format {data[2]}.{data[3]}, this memo reads format {FORMAT}")
@@ -114,18 +128,36 @@ def _read_texts(texts: bytes, length: int) -> tuple[str, tuple[str, ...], bytes]
     return read
 
 
-def verify(name: str, record: Record) -> None:
-    """Raises DamagedError unless head and body are, to the bit, what was written under this name."""
+def verify(name: str, record: Record, keys: Sequence[bytes] = ()) -> None:
+    """Raises DamagedError unless head and body are, to the bit, what was written under this name, signed with a key of these."""
+    from hmac import compare_digest
+
     head = record[0]
-    if _digest((record[2],), head[:-DIGEST], name) != head[-DIGEST:]:
-        unpack(head)  # says in words what is wrong, where it can
-        raise DamagedError("its digest does not fit its content")
+    if bool(keys) == (head[:4] == _SIGNED):
+        for key in keys or (None,):
+            if compare_digest(_digest((record[2],), head[:-DIGEST], name, key), head[-DIGEST:]):
+                return
+    raise _unlike(head, bool(keys))
+
+
+def _unlike(head: bytes, signing: bool) -> DamagedError:
+    """What is wrong with an entry whose digest does not fit, in words."""
+    try:
+        unpack(head)
+    except DamagedError as error:
+        return error
+    if head[:4] == _SIGNED and not signing:
+        return DamagedError("it is signed, and this cache has no key: give sign= or MEMO_SIGNING_KEY")
+    if signing and head[:4] != _SIGNED:
+        return DamagedError("it is not signed, and this cache takes only what is (sign=, MEMO_SIGNING_KEY)")
+    if signing:
+        return DamagedError("its signature does not fit: it was changed, or signed with another key")
+    return DamagedError("its digest does not fit its content")
 
 
 def verified(name: str, head: bytes, body: Buffer, function: str) -> Head:
     """The head of a small entry, verified with its body; one step, since every first touch takes it."""
     fields = head[:-DIGEST]
     if (_blake3 or _hasher())(b"".join((body, fields, name.encode()))).digest(DIGEST) != head[-DIGEST:]:
-        unpack(head)
-        raise DamagedError("its digest does not fit its content")
+        raise _unlike(head, False)
     return unpack(head, function)
