@@ -47,6 +47,7 @@ def warned_anew() -> None:
 @pytest.mark.parametrize("storage", ["sqlite", "files", "shelve"])
 def test_with_the_key_a_hit_without_it_a_miss(tmp_path: Path, storage: str) -> None:
     def cache(sign: object) -> Cache:
+        events._warned.clear()  # as another process
         return Cache(tmp_path / "place", storage=storage, sign=sign)
 
     assert asked(cache(KEY)) == [1]
