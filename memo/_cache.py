@@ -13,6 +13,7 @@ from time import time
 from typing import Any
 
 from . import _entry, events
+from ._body import Bodies
 from ._location import DEFAULT, Default, checked_location
 from ._opened import Opened, open_place
 from ._place import absolute, shown
@@ -53,7 +54,7 @@ class Cache:
             By default what the place was made with; for a new one sqlite, on a network disk files.
         serializer: "pickle", "json", "joblib", ... or an object with ``name``, ``dump`` and ``load``.
         policy: what decides how long an entry is good, for all functions of this cache; see ``memo.policies``.
-        compress: "zlib", ... or a codec: bodies are stored through it.
+        compress: "zlib", "zstd", "lz4", a codec, or a list of these, applied in order. What gains under 10 % is left out.
         checksum: "first" verifies a large body once per process and file, "always" at every load.
         on_unkeyable: "raise" an UnkeyableError for an argument without a canonical value, or "bypass" the cache.
         sign: a secret of at least 16 characters or bytes, or several: entries are signed with the first and taken only if
@@ -73,7 +74,7 @@ class Cache:
         storage: str | Storage | None = None,
         serializer: str | Serializer = "pickle",
         policy: Policy | None = None,
-        compress: str | Codec | None = None,
+        compress: str | Codec | Sequence[str | Codec] | None = None,
         checksum: str = "first",
         on_unkeyable: str = "raise",
         sign: str | bytes | Sequence[str | bytes] | None = None,
@@ -91,10 +92,8 @@ class Cache:
         _one_of("on_unkeyable", on_unkeyable, ("raise", "bypass"))
         self.location, storage = checked_location(location, storage)
         self.serializer = serializers.serializer(serializer)
-        self.codecs: tuple[Codec, ...] = () if compress is None else (codecs.codec(compress),)
-        self._names = tuple(each.name for each in self.codecs)
-        # what is compressed is no file of that kind any more
-        self._suffix: str = "" if self.codecs else getattr(self.serializer, "suffix", "")
+        self.codecs: tuple[Codec, ...] = codecs.chain(compress)
+        self.bodies = Bodies(self.serializer, self.codecs)
         self.policy: Policy = policies.Forever() if policy is None else checked_policy(policy)
         self.checksum, self.on_unkeyable = checksum, on_unkeyable
         self.trust_folder, self.strict = trust_folder, strict
@@ -105,8 +104,6 @@ class Cache:
         self._left_alone_until = 0.0
         self._verified: dict[str, object] = {}
         self.clock = time  #: seconds since the epoch; handed to policies, replaced in tests
-        load = self.serializer.load
-        self._load: Callable[[Any], Any] = lambda body: load(memoryview(body))
 
     def __reduce__(self) -> tuple[Callable[..., Cache], tuple[dict[str, Any]]]:
         asked = self._asked
@@ -116,7 +113,7 @@ class Cache:
                 "storage": asked,
                 "serializer": self.serializer,
                 "policy": self.policy,
-                "compress": self.codecs[0] if self.codecs else None,
+                "compress": self.codecs,
                 "checksum": self.checksum,
                 "on_unkeyable": self.on_unkeyable,
                 "sign": self._secrets,
@@ -215,8 +212,11 @@ class Cache:
         fresh = policy.fresh(head.stamp, head, call, now)
         if isinstance(fresh, Stale):
             return Miss(call, fresh.why)
+        bodies = self.bodies
         try:
-            load = self._load if head.codecs == () and head.serializer == self.serializer.name else self._loader(head)
+            load = bodies.load if head.codecs == () and head.serializer == bodies.plain else bodies.loader(head)
+            if isinstance(load, str):
+                return Miss(call, load)
             value = load(body)
         except Exception as error:
             return Miss(call, self.trouble("load", error, "could not be loaded: "))
@@ -241,28 +241,21 @@ class Cache:
             opened = self._opened or self._open()
             if opened.gone():
                 opened = self._reopen(opened)
-            parts = self.serializer.dump(value)
-            for codec in self.codecs:
-                parts = codec.encode(parts)
+            parts, serializer, codecs, suffix = self.bodies.dump(value, call.function)
             size = len(parts[0]) if len(parts) == 1 else sum(memoryview(part).nbytes for part in parts)
-            head = Head(call.function, self.clock(), seconds, self.serializer.name, self._names, size, stamp, notes)
+            head = Head(call.function, self.clock(), seconds, serializer, codecs, size, stamp, notes)
             seal = _entry.sealing(call.key, parts, head, self._keys[0] if self._keys else None)
-            opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=self._suffix)
+            opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=suffix)
             opened.name(call)
         except Exception as error:
             self.trouble("store", error, call=call)
             return None
         if front is not None and len(parts) == 1:
             fresh = policy.fresh(stamp, head, call, head.created)
-            if isinstance(fresh, Fresh):
-                front.put(
-                    front_key,
-                    value,
-                    head,
-                    fresh.until,
-                    self._load if head.codecs == () else self._loader(head),
-                    parts[0],
-                )
+            bodies = self.bodies
+            load = bodies.load if codecs == () and serializer == bodies.plain else bodies.loader(head)
+            if isinstance(fresh, Fresh) and not isinstance(load, str):
+                front.put(front_key, value, head, fresh.until, load, parts[0])
         return head
 
     # ------------------------------------------------------------------------------------------------ inside
@@ -322,25 +315,6 @@ class Cache:
             if len(self._verified) >= _VERIFIED:
                 self._verified.clear()
             self._verified[name] = (record.identity, record.head)
-
-    def _loader(self, head: Head) -> Callable[[Any], Any]:
-        serializer = self.serializer
-        if head.serializer != serializer.name:
-            raise UnstorableError(f"it was stored by {head.serializer!r}, this cache reads {serializer.name!r}")
-        if not head.codecs:
-            return self._load
-        from .codecs import codec
-
-        own = {each.name: each for each in self.codecs}
-        decoders = [(own.get(name) or codec(name)).decode for name in reversed(head.codecs)]
-
-        def decode_and_load(body: Any) -> Any:
-            view = memoryview(body)
-            for decode in decoders:
-                view = decode(view)
-            return serializer.load(view)
-
-        return decode_and_load
 
     def trouble(self, doing: str, error: Exception, prefix: str = "", call: Call | None = None) -> str:
         """Every failure of the cache ends here: what went wrong, in words, after one warning per cause."""

@@ -290,6 +290,7 @@ class Runner:
             from ._location import resolve
 
             self._cache = resolve(self.options.cache, self.file)
+            self._cache.bodies.bind(self.name, self.function)
             self._policy = None
         return self._cache
 

@@ -115,14 +115,34 @@ def test_another_format_is_said(tmp_path: Path) -> None:
         assert make(tmp_path, "sqlite")[1](1) == [1] * 5
 
 
-def test_an_entry_of_another_serializer_is_not_read(tmp_path: Path) -> None:
+def test_an_entry_of_another_serializer_is_read_by_that_serializer(tmp_path: Path) -> None:
     _, f, calls = make(tmp_path, "sqlite")
     f(1)
     as_json = Cache(tmp_path / "place", serializer="json").persist(f.__wrapped__, name="f", ignore=["calls"])
-    with pytest.warns(MemoWarning, match="stored by 'pickle', this cache reads 'json'"):
-        assert as_json(1) == [1] * 5
-    assert calls == [1, 1]
-    assert as_json.is_cached(1)
+    assert as_json(1) == [1] * 5
+    assert calls == [1]
+
+
+class Foreign:
+    name = "foreign"
+
+    def dump(self, value):
+        return [repr(value).encode()]
+
+    def load(self, data):
+        return eval(bytes(data))
+
+
+def test_an_entry_of_an_unknown_serializer_is_a_clean_miss(tmp_path: Path) -> None:
+    def f(x):
+        return [x] * 5
+
+    Cache(tmp_path / "place", serializer=Foreign()).persist(f, name="f")(1)
+    again = Cache(tmp_path / "place").persist(f, name="f")
+    assert again.why(1).cause == "serializer"
+    assert "stored by 'foreign', a serializer that is not installed here; this one is 'pickle'" in str(again.why(1))
+    assert again(1) == [1] * 5
+    assert again.is_cached(1), "stored again, by this cache's own"
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "files", "shelve"])

@@ -210,8 +210,9 @@ CASES = {
         + asking("1"), "damaged", says="digest",
     ),
     "serializer": Case(
-        "@persist\ndef f(n): return n\nf(1)", "@persist(serializer='json')\ndef f(n): return n\n" + asking("1"),
-        "serializer", "serializer", ("pickle", "json"),
+        "class Own:\n    name = 'own'\n    def dump(self, value): return [b'x']\n    def load(self, data): return 1\n"
+        "@persist(serializer=Own())\ndef f(n): return n\nf(1)", "@persist\ndef f(n): return n\n" + asking("1"),
+        "serializer", "serializer", ("own", "pickle"),
     ),
     "load": Case(
         "class Gone: pass\n@persist(code='off', version=1)\ndef f(n): return Gone()\nf(1)",

@@ -19,7 +19,7 @@ LEAVES = {"errors", "model", "_units"}
 CONTRACTS = LEAVES | {"protocols", "_abilities"}
 PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {"_project", "_clearing", "_call", "_entry", "_front", "_flight", "_place", "_upkeep", "events", "settings"}
-ENGINE = {"_cache", "_location", "_opened", "explain"}
+ENGINE = {"_body", "_cache", "_location", "_opened", "explain"}
 FACE = {"_persist", "_wrapper", "_handle", "_map", "_recording", "_counts", "_options", "_run", "_state"}
 EDGES = {"flags", "cli", "sharing", "__main__"}
 

@@ -30,6 +30,7 @@ class Lz4:
     """
 
     name = "lz4"
+    optional = True
 
     def __init__(self, level: int = 0) -> None:
         _frame()

@@ -18,6 +18,7 @@ class Zlib:
     """``level`` is zlib's: 1 is fastest, 9 smallest. What was stored at another level is read all the same."""
 
     name = "zlib"
+    optional = True
 
     def __init__(self, level: int = 6) -> None:
         if type(level) is not int or not 0 <= level <= 9:

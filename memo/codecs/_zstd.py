@@ -32,6 +32,7 @@ class Zstd:
     """
 
     name = "zstd"
+    optional = True
 
     def __init__(self, level: int = 3) -> None:
         lowest, highest = _zstd().CompressionParameter.compression_level.bounds()

@@ -73,10 +73,9 @@ def kind_of(why: str) -> str:
     for begin, kind in (
         ("never seen", ""), ("cleared", "cleared"), ("deleted", "deleted"), ("damaged", "damaged"),
         ("mode ", "mode"), ("expired", "expired"), ("version ", "version"), ("could not be loaded", "load"),
+        ("stored by", "serializer"),
     ):  # fmt: skip
         if why.startswith(begin):
-            if kind == "load" and "it was stored by" in why:
-                return "serializer"
             return kind
     if "in the future" in why:
         return "clock"

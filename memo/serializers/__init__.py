@@ -1,7 +1,9 @@
 """The socket of serializers: value <-> buffers. Names are looked up here; a plug is imported when it is asked for.
 
 A serializer is any object with ``name``, ``dump(value) -> buffers`` and ``load(memoryview) -> value``, and perhaps a
-``suffix`` for storages whose files people open; see ``memo.protocols.Serializer``. Those of other packages are found by
+``suffix`` for storages whose files people open; see ``memo.protocols.Serializer``. Three more it may have: ``safe = True``
+if loading never runs code that the data choose, ``bind(function) -> serializer`` if the function's annotations count, and
+``pick(value) -> (serializer, buffers)`` if it leaves each value to another one, which the head then names. Those of other packages are found by
 the entry point group ``memo.serializers`` (an instance, or something that makes one when called without arguments),
 which is read only for a name that memo does not know.
 """
@@ -55,6 +57,11 @@ def serializer(choice: str | Serializer, /) -> Serializer:
         else:
             _made[choice] = _foreign(choice)
     return _made[choice]
+
+
+def is_safe(plug: Serializer, /) -> bool:
+    """Whether loading by it can't run code that the data choose: it says so itself by ``safe = True``."""
+    return getattr(plug, "safe", False) is True
 
 
 def _foreign(name: str) -> Serializer:

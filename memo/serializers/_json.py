@@ -28,6 +28,7 @@ class Json:
     """
 
     name = "json"
+    safe = True
     suffix = ".json"
 
     def dump(self, value: Any, /) -> list[Buffer]:

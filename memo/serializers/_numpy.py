@@ -33,6 +33,7 @@ class Numpy:
     """
 
     name = "numpy"
+    safe = True
     suffix = ".npy"
 
     def dump(self, value: Any, /) -> list[Buffer]:

@@ -18,6 +18,7 @@ class Text:
     """str as UTF-8, lone surrogates included. ``dump`` raises UnstorableError for anything else."""
 
     name = "text"
+    safe = True
     suffix = ".txt"
 
     def dump(self, value: Any, /) -> list[Buffer]:
@@ -31,6 +32,7 @@ class Bytes:
     """bytes as they are. ``dump`` raises UnstorableError for anything else, ``bytearray`` too."""
 
     name = "bytes"
+    safe = True
     suffix = ".bin"
 
     def dump(self, value: Any, /) -> list[Buffer]:
