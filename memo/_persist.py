@@ -241,7 +241,9 @@ def _marked(function: FunctionType, options: Any) -> None:
     import sys
 
     annotations = function.__annotations__
-    if "memo.fingerprint._hooks" not in sys.modules or not annotations or callable(options.key):
+    if not annotations or callable(options.key):
+        return
+    if "memo.fingerprint._hooks" not in sys.modules and not any(map(_may_name_a_mark, annotations.values())):
         return  # nobody has a mark to annotate with
     from .fingerprint import NoHash, marks
 
@@ -253,6 +255,11 @@ def _marked(function: FunctionType, options: Any) -> None:
     by = {name: mark for name, mark in found.items() if mark is not NoHash}
     if by:
         options.key = {**given, **by}
+
+
+def _may_name_a_mark(annotation: object) -> bool:
+    """Whether it is text (as all are under ``from __future__ import annotations``) that is yet to load the marks."""
+    return isinstance(annotation, str) and ("HashBy" in annotation or "NoHash" in annotation)
 
 
 def _can_be_persisted(function: Any) -> None:
