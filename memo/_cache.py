@@ -24,6 +24,7 @@ from .protocols import Codec, Policy, Serializer, Storage
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from ._front import Front
 
@@ -56,6 +57,8 @@ class Cache:
         policy: what decides how long an entry is good, for all functions of this cache; see ``memo.policies``.
         compress: "zlib", "zstd", "lz4", a codec, or a list of these, applied in order. What gains under 10 % is left out.
         checksum: "first" verifies a large body once per process and file, "always" at every load.
+        front_ttl: seconds, text or timedelta for which a process serves repeated hits from memory, and may not see what others
+            cleared or deleted, where the storage can't be watched without a trip (servers, object stores); 0 by default.
         on_unkeyable: "raise" an UnkeyableError for an argument without a canonical value, or "bypass" the cache.
         sign: a secret of at least 16 characters or bytes, or several: entries are signed with the first and taken only if
             one of them signed them, which is checked before anything is decoded. By default those in the environment
@@ -76,13 +79,14 @@ class Cache:
         policy: Policy | None = None,
         compress: str | Codec | Sequence[str | Codec] | None = None,
         checksum: str = "first",
+        front_ttl: float | str | timedelta = 0,
         on_unkeyable: str = "raise",
         sign: str | bytes | Sequence[str | bytes] | None = None,
         trust_folder: bool = False,
         strict: bool = False,
         **unknown: object,
     ) -> None:
-        from . import codecs, policies, serializers
+        from . import _units, codecs, policies, serializers
 
         if unknown:
             from ._persist import unknown_option
@@ -96,6 +100,7 @@ class Cache:
         self.bodies = Bodies(self.serializer, self.codecs)
         self.policy: Policy = policies.Forever() if policy is None else checked_policy(policy)
         self.checksum, self.on_unkeyable = checksum, on_unkeyable
+        self.front_ttl = _units.seconds(front_ttl, "front_ttl")
         self.trust_folder, self.strict = trust_folder, strict
         self._secrets = _secrets(sign)
         self._keys: tuple[bytes, ...] = ()  #: made of the secrets when the place is opened; the first one signs
@@ -115,6 +120,7 @@ class Cache:
                 "policy": self.policy,
                 "compress": self.codecs,
                 "checksum": self.checksum,
+                "front_ttl": self.front_ttl,
                 "on_unkeyable": self.on_unkeyable,
                 "sign": self._secrets,
                 "trust_folder": self.trust_folder,
@@ -168,14 +174,18 @@ class Cache:
         """
         from . import _units, _upkeep
 
-        return _upkeep.clear(
-            self._open().storage,
-            functions=function,
-            older_than=None if older_than is None else _units.seconds(older_than),
-            larger_than=None if larger_than is None else _units.size_bytes(larger_than),
-            now=self.clock(),
-            dry_run=dry_run,
-        )
+        opened = self._open()
+        try:
+            return _upkeep.clear(
+                opened.storage,
+                functions=function,
+                older_than=None if older_than is None else _units.seconds(older_than),
+                larger_than=None if larger_than is None else _units.size_bytes(larger_than),
+                now=self.clock(),
+                dry_run=dry_run,
+            )
+        finally:
+            opened.look_again()
 
     # ------------------------------------------------------------------------------------------ the two steps
 
@@ -343,7 +353,7 @@ class Cache:
 
 
 _OPTIONS = (
-    "checksum", "compress", "location", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust_folder",
+    "checksum", "compress", "front_ttl", "location", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust_folder",
 )  # fmt: skip
 
 

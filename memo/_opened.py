@@ -66,7 +66,13 @@ class Opened:
         """Nothing that was seen here holds any more: words of a deleted folder never change again."""
         for state in list(self.states):
             state.seen = state.edits = -1
+        self.look_again()
         self.lock_file.close()
+
+    def look_again(self) -> None:
+        """What this process did to a storage whose words can't be watched, its own fronts must see at once."""
+        for state in list(self.states):
+            state.trusted_until = 0.0
 
     def name(self, call: Call) -> None:
         """Keep the function's full name once, so that people can read a listing: keys hold only what is safe."""
@@ -117,9 +123,11 @@ class Opened:
     def touch(self, scope: str) -> None:
         """Fronts of every process look again."""
         self.words.bump(f"{scope}.edits")
+        self.look_again()
 
     def clear(self, scope: str) -> None:
         _upkeep.forget(self.storage, scope)
+        self.look_again()
 
     def purge(self, scope: str, mark: int, limit: int) -> bool:
         """Remove some dead entries; whether there may be more."""

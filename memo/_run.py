@@ -9,7 +9,7 @@ connection with it, only the way to the place.
 from __future__ import annotations
 
 from _weakrefset import WeakSet
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from . import events, settings
 from ._call import full_name, make_call, scope_of
@@ -331,6 +331,7 @@ class Runner:
                 cache.trouble(f"follow the code of {self.name}", error)
                 return None
         state = State(self.counts.front, self.encode_values)
+        began = monotonic()
         words = opened.words_of(self.scope, cache.trouble)
         if words is None:
             return None
@@ -338,15 +339,20 @@ class Runner:
         state.followed, state.check, state.captures = followed, followed.check, followed.captures
         state.mutable = followed.mutable
         state.prefix = f"{self.scope}/{followed.version}/"
-        if state.word is not None:
+        if state.word is None and cache.front_ttl:
+            # as long again as the words are what they were, with what the front holds by then
+            state.trusted_until = began + cache.front_ttl
+            same = (old.edits, old.mark, old.followed) == (state.edits, state.mark, followed)
+            state.table = old.table if same else None
+        if state.table is None and (state.word is not None or cache.front_ttl):
             from ._front import Front
 
             state.table = Front()
+        if state.word is not None and state.table is not None:
             state.front, state.kept = state.table.plain, state.table.kept
             if followed.mutable is None and self.mode is None:
                 state.watch, state.seen = state.word, state.edits
-        if state.word is not None:
-            opened.states.add(state)
+        opened.states.add(state)
         self.state = state
         return state
 

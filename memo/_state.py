@@ -7,6 +7,7 @@ a change, and a hit needs no lock.
 from __future__ import annotations
 
 from itertools import count
+from time import monotonic
 
 from . import settings
 
@@ -26,7 +27,7 @@ class State:
 
     __slots__ = (
         "__weakref__", "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "kept", "mark", "mutable", "prefix",
-        "seen", "shorten", "table", "watch", "word",
+        "seen", "shorten", "table", "trusted_until", "watch", "word",
     )  # fmt: skip
 
     # what the wrapper reads
@@ -42,6 +43,7 @@ class State:
     # what run() reads
     table: Front | None
     word: Sequence[int] | None  #: the watched word; None where the storage has none to watch
+    trusted_until: float  #: where words can't be watched: the monotonic time until which what was read of them counts
     edits: int  #: what it was, or where it can't be watched the word itself
     mark: int
     followed: Followed | None
@@ -55,7 +57,7 @@ class State:
         self.watch, self.seen, self.busy, self.check = _NEVER, -1, settings.ACTIVE, None
         self.front, self.kept, self.hits = {}, {}, hits
         self.encode, self.shorten = encode, shorten
-        self.table, self.word, self.edits, self.mark = None, None, 0, 0
+        self.table, self.word, self.edits, self.mark, self.trusted_until = None, None, 0, 0, 0.0
         self.followed, self.captures, self.mutable, self.prefix = None, b"", None, ""
 
     def all_captures(self) -> bytes:
@@ -63,7 +65,8 @@ class State:
 
     def holds(self) -> bool:
         """Whether nothing has changed since this view was made."""
-        return self.word is not None and self.word[0] == self.edits and (self.check is None or self.check())
+        good = monotonic() < self.trusted_until if self.word is None else self.word[0] == self.edits
+        return good and (self.check is None or self.check())
 
 
 def shorten(encoded: bytes) -> bytes:
