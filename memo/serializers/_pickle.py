@@ -1,14 +1,19 @@
-"""Anything, by pickle protocol 5; large buffers lie outside the stream, so that a mapped file *is* the loaded arrays.
+"""Anything, by pickle protocol 5; large buffers lie where a mapped file *is* the loaded arrays.
 
-A value without large buffers is a plain pickle (first byte 0x80) and nothing else: that is the hot path.
-Otherwise the body is framed, all numbers little-endian:
+A value without large buffers is a plain pickle and nothing else: that is the hot path. With them, the body is still a
+pickle that any program loads, in which each buffer lies at a multiple of 64 bytes, of 4096 from 1 MB on. It begins with
+an index, which plain pickle reads as a text that it drops, and memo loads by that alone:
 
-    b"mbuf" | u32 bytecode | u64 buffers | u64 length of the pickle | per buffer: u64 offset, u64 length | pickle
-    | zeros, buffer | zeros, buffer ...
+    PROTO 5 | NONE POP | BINBYTES index POP | the pickle, up to its first buffer | BINBYTES zeros POP | BYTEARRAY8 buffer | ...
 
-Offsets count from the start of the body: multiples of 64, of 4096 for buffers from 1 MB on. ``bytecode`` is 0, or the
-number of the bytecode that a pickled lambda or local function is made of; another Python could crash on it.
-Protocol 5 and out-of-band buffers: PEP 574.
+The index, all numbers little-endian, offsets counted from the start of the body:
+
+    b"mbuf" | u32 bytecode | u64 buffers | u64 length of the stream | per buffer: u64 offset, u64 length | stream
+
+``stream`` is the pickle with its buffers left out. ``bytecode`` is 0, or the number of the bytecode that a pickled lambda
+or local function is made of; another Python could crash on it. Where a buffer stands in a stream of many frames
+is not looked for: such a body begins with the index itself, and the buffers follow, for memo alone.
+Protocol 5 and out-of-band buffers: PEP 574; opcodes: pickletools.
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 
 _HEAD = Struct("<4sIQQ")
 _MAGIC = b"mbuf"
+_INDEXED = b"\x80\x05N0B"  # no pickler begins with a NONE that it drops
+_NEXT_BUFFER = b"\x97"
 _IN_BAND = 16 * 1024  # below, copying a buffer into the stream is cheaper than a hole to align it
 _LARGE = 1024 * 1024  # from here on, start on a page
 _LONG = 100_000  # bytes of pickle from which the collector's walks cost more than pausing it
@@ -62,7 +69,7 @@ class Pickle:
         return _framed(stream, buffers) if buffers else stream
 
     def load(self, data: memoryview, /) -> Any:
-        if data[0] == 0x80 and len(data) < _LONG:
+        if data[0] == 0x80 and len(data) < _LONG and (data[2] != 78 or data[3] != 48):
             try:
                 return loads(data)
             except ModuleNotFoundError as error:
@@ -99,7 +106,8 @@ def load_large(data: memoryview) -> Any:
     paused = gc.isenabled()
     try:
         gc.disable()
-        return _unframed(data) if data[:4] == _MAGIC else _load_stream(data, ())
+        indexed = data[:4] == _MAGIC or data[:5] == _INDEXED
+        return _unframed(data) if indexed else _load_stream(data, ())
     finally:
         if paused:
             gc.enable()
@@ -144,25 +152,65 @@ def _with_polars(registered: int) -> dict[type, Callable[[Any], Any]]:
 
 
 def _framed(stream: list[Buffer], buffers: list[memoryview], bytecode: int = 0) -> list[Buffer]:
-    length = sum(map(len, stream))
-    at = _HEAD.size + 16 * len(buffers) + length
+    whole = stream[0] if len(stream) == 1 else b"".join(stream)
+    pieces = _pieces(bytes(whole), len(buffers))
+    if not buffers and pieces:
+        index = _HEAD.pack(_MAGIC, bytecode, 0, 0)
+        return [b"".join((_INDEXED, pack("<I", len(index)), index, b"0")), *pieces]
+    at = _HEAD.size + 16 * len(buffers) + len(whole)
+    if pieces:
+        start = pack("<5sI", _INDEXED, at)
+        at += len(start) + 1
+    else:
+        pieces, start = [b""] * (len(buffers) + 1), b""
     table: list[int] = []
     aligned: list[Buffer] = []
-    for buffer in buffers:
-        hole = -at % (4096 if buffer.nbytes >= _LARGE else 64)
-        aligned += (bytes(hole), buffer)
-        table += (at + hole, buffer.nbytes)
-        at += hole + buffer.nbytes
-    head = _HEAD.pack(_MAGIC, bytecode, len(buffers), length) + pack(f"<{len(table)}Q", *table)
-    return [head, *stream, *aligned]
+    for piece, buffer in zip(pieces, buffers, strict=False):
+        at += len(piece)
+        step = 4096 if buffer.nbytes >= _LARGE else 64
+        if start:
+            hole = -(at + 15) % step
+            between = b"".join((piece, b"B", pack("<I", hole), bytes(hole), b"0\x96", pack("<Q", buffer.nbytes)))
+            at += len(between) - len(piece)
+        else:
+            between = bytes(-at % step)
+            at += len(between)
+        aligned += (between, buffer)
+        table += (at, buffer.nbytes)
+        at += buffer.nbytes
+    index = _HEAD.pack(_MAGIC, bytecode, len(buffers), len(whole)) + pack(f"<{len(table)}Q", *table)
+    return [b"".join((start, index, whole, b"0" if start else b"")), *aligned, pieces[-1]]
+
+
+def _pieces(stream: bytes, count: int) -> list[bytes]:
+    """The pickle between its buffers, without PROTO and FRAME; empty where that can't be told."""
+    if stream[:3] == b"\x80\x05\x95" and int.from_bytes(stream[3:11], "little") == len(stream) - 11:
+        stream = stream[11:]
+    elif not count:
+        return [stream[2:]]
+    else:
+        return []
+    if stream.count(_NEXT_BUFFER) == count:  # each byte of that value is the opcode
+        return stream.split(_NEXT_BUFFER)
+    from pickletools import genops
+
+    pieces, start = [], 0
+    for opcode, _, at in genops(stream):
+        if opcode.name == "NEXT_BUFFER" and at is not None:
+            pieces.append(stream[start:at])
+            start = at + 1
+    return [*pieces, stream[start:]]
 
 
 def _unframed(data: memoryview) -> Any:
-    _, bytecode, count, length = _HEAD.unpack_from(data)
-    start = _HEAD.size + 16 * count
+    begin = 9 if data[0] == 0x80 else 0
+    _, bytecode, count, length = _HEAD.unpack_from(data, begin)
     if bytecode and bytecode != _bytecode():
         raise DamagedError("it holds functions or classes by value, pickled by another version of Python")
-    table = unpack_from(f"<{2 * count}Q", data, _HEAD.size)
+    if not count and begin:
+        return _load_stream(data, ())
+    start = begin + _HEAD.size + 16 * count
+    table = unpack_from(f"<{2 * count}Q", data, begin + _HEAD.size)
     buffers: list[Buffer] = []
     for offset, size in zip(table[::2], table[1::2], strict=True):
         if offset + size > len(data):  # a slice would be short without a word
