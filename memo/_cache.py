@@ -17,7 +17,7 @@ from ._body import Bodies
 from ._location import DEFAULT, Default, checked_location
 from ._opened import Opened, open_place
 from ._place import absolute, shown
-from .errors import DamagedError, OptionError, UnstorableError
+from .errors import DamagedError, OptionError, UnreachableError, UnstorableError
 from .model import Call, Fresh, Head, Hit, Miss, Record, Stale
 from .protocols import Codec, Policy, Serializer, Storage
 
@@ -336,6 +336,9 @@ class Cache:
             of = call.function if call else ""
             text = f"a result of {of} can't be stored by {self.serializer.name!r} ({what}); it was returned, not kept"
             cause = f"{of}:{self.serializer.name}:{type(error).__name__}"
+        elif isinstance(error, UnreachableError):  # one warning, whichever step noticed it first
+            text = f"the cache at {where} can't be reached ({error}); functions run without it until it answers again"
+            cause = f"{where}:{error.kind}"
         else:
             text = f"the cache at {where} could not {doing} ({what}); the function runs without it"
             cause = f"{where}:{doing}:{type(error).__name__}:{getattr(error, 'errno', '')}"

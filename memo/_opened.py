@@ -21,13 +21,14 @@ from ._place import (
     split_location,
     text_of,
 )
-from .errors import PlaceError
+from .errors import PlaceError, UnreachableError
 from .model import Call
 from .protocols import Locks, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from ._state import State
@@ -100,6 +101,24 @@ class Opened:
         except Exception:
             return None  # the look-up has already said what is wrong
 
+    def hold(self, name: str, trouble: Callable[[str, Exception], object]) -> AbstractContextManager[bool] | None:
+        """The lock of a name beyond this process, entered; None where there is none: it saves work, no more."""
+        if self.locks is None:
+            return None
+        try:
+            lock = self.locks.lock(name, -1)
+            lock.__enter__()
+        except Exception as error:
+            trouble("lock", error)
+            return None
+        return lock
+
+    def let_go(self, lock: AbstractContextManager[bool]) -> None:
+        try:
+            lock.__exit__(None, None, None)
+        except Exception:
+            return  # a result was made all the same; what a dead server still holds runs out
+
     def words_of(
         self, scope: str, trouble: Callable[[str, Exception], object]
     ) -> tuple[Sequence[int] | None, int, int] | None:
@@ -138,6 +157,9 @@ class Opened:
 
     def heal(self, error: Exception) -> None:
         """A ruined database is set aside and made anew, so that the next call stores again."""
+        if isinstance(error, UnreachableError):  # a server may come back with nothing in it
+            self._named.clear()
+            self._unmarked = is_url(self.place)
         reset = getattr(self.storage, "reset", None)
         if reset is not None and getattr(self.storage, "ruined", bool)(error):
             try:

@@ -159,9 +159,7 @@ class Runner:
                     break  # its leader failed or could not store: all go on at once, not one after the other
         try:
             if flight is not None and opened is not None:
-                if opened.locks is not None:
-                    lock = opened.locks.lock(call.key, -1)
-                    lock.__enter__()
+                lock = opened.hold(call.key, cache.trouble)
                 # Another thread or process may have stored it between our look-up and our turn.
                 if opened.lock_file.stores[0] != seen or miss.why != "never seen":
                     before = opened.head(call.key)
@@ -182,8 +180,8 @@ class Runner:
                 if flight is not None:
                     flight.stored = stored
         finally:
-            if lock is not None:
-                lock.__exit__(None, None, None)
+            if lock is not None and opened is not None:
+                opened.let_go(lock)
             if flight is not None and opened is not None:
                 opened.flights.land(call.key, flight)
         next(self.counts.misses)
@@ -393,9 +391,13 @@ class Runner:
 
     def clear(self) -> None:
         """Everything stored for this function, in O(1): from now on another word is its mark."""
-        opened = self.cache().alive()
+        cache = self.cache()
+        opened = cache.alive()
         if opened is not None:
-            opened.clear(self.scope)
+            try:
+                opened.clear(self.scope)
+            except Exception as error:
+                cache.trouble("clear", error)
             self._purging = True
 
     def reset(self) -> None:

@@ -6,7 +6,8 @@
     ├── NotCachedError          asked for a stored result only, and there is none (also a KeyError)
     ├── PlaceError              a folder or URL that is not a cache of memo, or one of another kind (also an OSError)
     ├── UnstorableError         a value that this serializer would not give back equal (also a ValueError)
-    └── DamagedError            stored bytes that fail a check (also a ValueError); inside memo always a miss
+    ├── DamagedError            stored bytes that fail a check (also a ValueError); inside memo always a miss
+    └── UnreachableError        a server that does not answer (also a ConnectionError); inside memo always a miss
     MemoWarning                 the cache could not do its work; the call went on without it
 
 Each carries its evidence as attributes and survives pickling, since calls cross processes.
@@ -72,6 +73,22 @@ class UnstorableError(MemoError, ValueError):
 
 class DamagedError(MemoError, ValueError):
     """Stored bytes that are not what was written. Inside memo this is always a miss, never an exception."""
+
+
+class UnreachableError(MemoError, ConnectionError):
+    """A storage that does not answer, or is left alone for a while because it did not.
+
+    Attributes:
+        kind: the type of the error that came first, as ``ConnectionRefusedError``.
+        cause: what it said.
+    """
+
+    def __init__(self, kind: str, cause: str) -> None:
+        self.kind, self.cause = kind, cause
+        super().__init__(kind, cause)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.cause}" if self.cause else self.kind
 
 
 class MemoWarning(UserWarning):
