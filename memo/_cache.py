@@ -16,7 +16,7 @@ from . import _entry, events
 from ._body import Bodies
 from ._location import DEFAULT, Default, checked_location
 from ._opened import Opened, open_place
-from ._place import absolute, shown
+from ._place import absolute, is_url, shown
 from .errors import DamagedError, OptionError, UnreachableError, UnstorableError
 from .model import Call, Fresh, Head, Hit, Miss, Record, Stale
 from .protocols import Codec, Policy, Serializer, Storage
@@ -63,7 +63,8 @@ class Cache:
         sign: a secret of at least 16 characters or bytes, or several: entries are signed with the first and taken only if
             one of them signed them, which is checked before anything is decoded. By default those in the environment
             variable MEMO_SIGNING_KEY, separated by blanks. Pickled with the cache, so that workers have it too.
-        trust_folder: load entries from a folder that other users own or may write to.
+        trust: "pickle", or "data": entries whose loading could run code (pickles) are neither made nor read.
+        trust_folder: load pickles from a folder that other users own or may write to, and without a warning from a URL.
         strict: raise what goes wrong in the cache instead of warning and computing.
 
     Raises:
@@ -82,6 +83,7 @@ class Cache:
         front_ttl: float | str | timedelta = 0,
         on_unkeyable: str = "raise",
         sign: str | bytes | Sequence[str | bytes] | None = None,
+        trust: str = "pickle",
         trust_folder: bool = False,
         strict: bool = False,
         **unknown: object,
@@ -97,7 +99,14 @@ class Cache:
         self.location, storage = checked_location(location, storage)
         self.serializer = serializers.serializer(serializer)
         self.codecs: tuple[Codec, ...] = codecs.chain(compress)
-        self.bodies = Bodies(self.serializer, self.codecs)
+        _one_of("trust", trust, ("pickle", "data"))
+        self.trust, data_only = trust, trust == "data"
+        if data_only and not serializers.is_safe(self.serializer):
+            raise OptionError(
+                f"serializer={self.serializer.name!r} may run code when it loads, which trust='data' rules out:"
+                f" take one of data alone, such as 'json', 'text', 'bytes' or 'numpy'"
+            )
+        self.bodies = Bodies(self.serializer, self.codecs, data_only=data_only)
         self.policy: Policy = policies.Forever() if policy is None else checked_policy(policy)
         self.checksum, self.on_unkeyable = checksum, on_unkeyable
         self.front_ttl = _units.seconds(front_ttl, "front_ttl")
@@ -123,6 +132,7 @@ class Cache:
                 "front_ttl": self.front_ttl,
                 "on_unkeyable": self.on_unkeyable,
                 "sign": self._secrets,
+                "trust": self.trust,
                 "trust_folder": self.trust_folder,
                 "strict": self.strict,
             },
@@ -304,16 +314,24 @@ class Cache:
     def _open(self) -> Opened:
         with _opening:  # two threads at once would have two places, and share no flights
             if self._opened is None:
-                storage, place = self._asked, ""
+                storage, place, trusted = self._asked, "", True
                 if storage == "memory":
                     from .storages.memory import Memory
 
                     storage = Memory()
                 elif storage is None or isinstance(storage, str):
                     place = absolute(str(self.location))
-                    storage, _ = open_place(place, kind=storage, create=True, trust=self.trust_folder)
+                    trusted = self.trust_folder or self.trust == "data"
+                    storage, _ = open_place(place, kind=storage, create=True, trust=trusted)
                 secrets = self._secrets or _secrets(os.environ.get("MEMO_SIGNING_KEY", "").split(), "MEMO_SIGNING_KEY")
                 self._keys = tuple(map(_entry.signing_key, secrets))
+                if is_url(place) and not self._keys and not trusted:
+                    events.warn_once(
+                        f"{place}:unsigned",
+                        f"results at {self._shown} are not signed, and loading a pickle runs what is in it: who can write there"
+                        f" can run code here. Give sign= or MEMO_SIGNING_KEY, or trust='data', or, if nobody else can"
+                        f" write there, trust_folder=True",
+                    )
                 self._opened = Opened(storage, place)
             return self._opened
 
@@ -356,7 +374,7 @@ class Cache:
 
 
 _OPTIONS = (
-    "checksum", "compress", "front_ttl", "location", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust_folder",
+    "checksum", "compress", "front_ttl", "location", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust", "trust_folder",
 )  # fmt: skip
 
 

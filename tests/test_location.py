@@ -49,9 +49,10 @@ def plug_in(tmp_path: Path) -> Path:
     return site
 
 
-def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(site: Path, *arguments: str, key: str = "a key of these tests") -> subprocess.CompletedProcess[str]:
     found = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": found, "XDG_CACHE_HOME": str(site.parent / "caches")}
+    environment["MEMO_SIGNING_KEY"] = key.replace(" ", "-")
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=site.parent, timeout=120
     )
@@ -105,6 +106,16 @@ def test_a_url_of_a_plug_in_serves_two_runs_and_the_command_line(plug_in: Path, 
     assert run(plug_in, "program.py", url).stdout == "computing 4\n8 8 1\n"
 
 
+def test_a_url_without_a_key_costs_one_warning(plug_in: Path, tmp_path: Path) -> None:
+    url = f"toy://me:secret@{tmp_path / 'store'}"
+    for printed in ("computing 4\n8 8 1\n", "8 8 2\n"):
+        done = run(plug_in, "program.py", url, key="")
+        assert done.stdout == printed
+        assert done.stderr.count("MemoWarning") == 1
+        assert "are not signed" in done.stderr
+        assert "secret" not in done.stderr
+
+
 def test_threads_and_processes_of_one_host_share_the_flights_of_a_url(plug_in: Path, tmp_path: Path) -> None:
     program = tmp_path / "two.py"
     program.write_text(
@@ -123,6 +134,7 @@ slow(1)
     )
     url, log = f"toy://{tmp_path / 'store'}", tmp_path / "log"
     environment = {**os.environ, "PYTHONPATH": str(plug_in), "XDG_CACHE_HOME": str(tmp_path / "caches")}
+    environment["MEMO_SIGNING_KEY"] = "a-key-of-these-tests"
     runs = [
         subprocess.Popen([sys.executable, str(program), url, str(log)], env=environment, cwd=tmp_path) for _ in "123"
     ]
