@@ -90,7 +90,7 @@ class Opened:
     def _mark(self) -> None:
         """What is behind a URL says, like a folder, who made it; without it the command line takes it for foreign."""
         if self.heads.head(_PLACE) is None:
-            text = text_of(new_marker(type(self.storage).__name__.lower()))
+            text = text_of(new_marker(self.place.partition("://")[0]))
             self.storage.write(_PLACE, [text], lambda: b"", size=len(text), mark=0)
         self._unmarked = False
 

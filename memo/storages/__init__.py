@@ -14,6 +14,7 @@ from typing import Any
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..protocols import Storage
+    from ._patient import Patient as Patient
     from ._spill import Spill as Spill
     from .files import Files as Files
     from .memory import Memory as Memory
@@ -57,7 +58,14 @@ _OPENERS: dict[str, Callable[..., Storage]] = {
 }
 
 #: class -> its module
-_HOMES = {"Files": "files", "Memory": "memory", "Shelve": "shelve", "Spill": "_spill", "Sqlite": "sqlite"}
+_HOMES = {
+    "Files": "files",
+    "Memory": "memory",
+    "Patient": "_patient",
+    "Shelve": "shelve",
+    "Spill": "_spill",
+    "Sqlite": "sqlite",
+}
 
 #: scheme of a URL, up to a "+" in it -> the class that takes the whole URL
 _SCHEMES: dict[str, str] = {}
@@ -115,8 +123,10 @@ def url_opener(url: str, /) -> Callable[..., Storage]:
 
 
 def open_url(url: str, /, **options: Any) -> Storage:
-    """The storage of a URL with ``//``; nothing is connected to before its first use."""
-    return url_opener(url)(url, **options)
+    """The storage of a URL with ``//``, left alone for a while when it is down; nothing is connected to before its first use."""
+    from ._patient import Patient
+
+    return Patient(url_opener(url)(url, **options))
 
 
 def __getattr__(name: str) -> Any:
