@@ -90,7 +90,7 @@ class Attempt:
 
     def join(self) -> Flight | None:
         """The flight to wait for, if another computes this key; else this one leads, or goes alone."""
-        joined = self.opened.flights.join(self.call.key, self.state.mark)
+        joined: tuple[Flight, bool] | None = self.opened.flights.join(self.call.key, self.state.mark)
         if joined is None:
             return None
         flight, leads = joined
