@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .files import Files as Files
     from .memory import Memory as Memory
     from .shelve import Shelve as Shelve
+    from .sql import Sql as Sql
     from .sqlite import Sqlite as Sqlite
 
 __all__ = ["open_storage", "open_url", "opener", "url_opener"]
@@ -64,11 +65,14 @@ _HOMES = {
     "Patient": "_patient",
     "Shelve": "shelve",
     "Spill": "_spill",
+    "Sql": "sql",
     "Sqlite": "sqlite",
 }
 
 #: scheme of a URL, up to a "+" in it -> the class that takes the whole URL
-_SCHEMES: dict[str, str] = {}
+_SCHEMES: dict[str, str] = {
+    **dict.fromkeys(("postgresql", "postgres", "sqlite", "mysql", "mariadb", "mssql", "oracle"), "Sql"),
+}
 
 
 def opener(kind: str, /) -> Callable[..., Storage]:

@@ -1,0 +1,184 @@
+"""The connections of ``Sql``: pooled, made anew when dropped, left alone by forked children, never waited for without end.
+
+Decisions. Each statement commits by itself, which saves the trips that begin and end a transaction. A table that is
+missing is an empty one to who reads, and is made for who writes. The driver's own error is what passes: SQLAlchemy wraps
+it into the statement and its values, which are nobody's business.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError
+
+from ..errors import OptionError
+from ._disk import make_folder
+
+T = TypeVar("T")
+
+CONNECTIONS = 16  # of one process at most: its threads wait for each other's
+#: what each driver calls the seconds that it waits: for connecting, and for an answer where it can
+_WAITS = {
+    "mysql+pymysql": ("connect_timeout", "read_timeout", "write_timeout"),
+    "mysql+mysqldb": ("connect_timeout", "read_timeout", "write_timeout"),
+    "postgresql+psycopg2": ("connect_timeout",),
+    "postgresql+pg8000": ("timeout",),
+}
+
+_all: weakref.WeakSet[Database] = weakref.WeakSet()
+_inherited: list[object] = []  # of the parent of a forked child: neither used nor closed nor finalized there
+_held: list[sa.PoolProxiedConnection] = []  # during a fork
+
+
+class Database:
+    def __init__(self, place: str | sa.URL | sa.Engine, timeout: float) -> None:
+        self.timeout, self.given = timeout, isinstance(place, sa.Engine)
+        self.url = place.url if isinstance(place, sa.Engine) else _url(place)
+        path = self.url.database if self.url.get_backend_name() == "sqlite" else None
+        self.file = path if path and path != ":memory:" and not path.startswith("file:") and not self.given else ""
+        self.locks: Any = None  #: those of PostgreSQL
+        self._use(place if isinstance(place, sa.Engine) else self._engine())
+        _all.add(self)
+
+    def _use(self, engine: sa.Engine) -> None:
+        if engine.dialect.is_async:
+            raise OptionError(
+                f"{engine.url.drivername} is a driver for asyncio: name another, or none for the usual one"
+            )
+        self.engine = engine
+        # a dialect of somebody else may not have it
+        known = engine.dialect.name in ("postgresql", "sqlite", "mysql", "mariadb")
+        self.committing = engine.execution_options(isolation_level="AUTOCOMMIT") if known else engine
+
+    def _engine(self) -> sa.Engine:
+        name, seconds = self.url.drivername, max(1, round(self.timeout))
+        options: dict[str, Any] = {"poolclass": sa.QueuePool, "pool_size": CONNECTIONS, "max_overflow": 0}
+        arguments: dict[str, Any] = dict.fromkeys(_WAITS.get(name, ()), seconds)
+        if self.url.get_backend_name() == "sqlite":
+            options["pool_size"] = 1  # one at a time writes; and who has it may fork, see below
+            arguments = {"timeout": self.timeout, "check_same_thread": False}
+        try:
+            if name == "postgresql+psycopg":
+                from ._postgresql import prepare
+
+                engine = sa.create_engine(self.url, pool_timeout=self.timeout, **options)
+                prepare(engine, self.timeout)
+                return engine
+            return sa.create_engine(self.url, pool_timeout=self.timeout, connect_args=arguments, **options)
+        except ModuleNotFoundError as error:
+            if error.name != "psycopg":
+                raise
+            raise ImportError('PostgreSQL needs the package psycopg: pip install "memo-persist[postgresql]"') from None
+
+    def run(self, table: sa.Table, work: Callable[[sa.Connection], T], *absent: T, together: bool = False) -> T:
+        """What ``work(connection)`` returns. It may be called twice, after a dropped connection.
+
+        ``absent``: what to return where there is no table; left out, the table is made. ``together``: one transaction.
+        """
+        began, again, made = monotonic(), False, False
+        while True:
+            try:
+                if self.file and not os.path.exists(self.file):
+                    if absent:
+                        return absent[0]
+                    self._make_file()
+                with (self.engine if together else self.committing).begin() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                # a connection that was dropped is noticed at once, one that hangs is not
+                dropped = error.connection_invalidated and monotonic() - began < self.timeout / 2
+                if not again and (dropped or isinstance(error, IntegrityError)):
+                    again = True
+                elif not made and self._is_missing(table, error):
+                    if absent:
+                        return absent[0]
+                    self._make_table(table)
+                    made = True
+                else:
+                    raise (error.orig or error) from None
+
+    def is_down(self, error: Exception) -> bool:
+        driver: Any = self.engine.dialect.loaded_dbapi
+        if not isinstance(error, (driver.OperationalError, driver.InterfaceError)):
+            return isinstance(error, (OSError, sa.exc.TimeoutError))
+        if self.engine.dialect.name == "sqlite":
+            return "locked" in str(error)
+        state = (
+            getattr(error, "sqlstate", None) or ""
+        )  # what it says when it is reached: out of space, a limit, a conflict
+        return not state.startswith(("40", "53", "54")) or state == "53300"  # too many connections
+
+    def _is_missing(self, table: sa.Table, error: DBAPIError) -> bool:
+        if not isinstance(error, ProgrammingError) and "no such table" not in str(error.orig):
+            return False
+        try:
+            return not sa.inspect(self.engine).has_table(table.name)
+        except DBAPIError:
+            return False
+
+    def _make_table(self, table: sa.Table) -> None:
+        try:
+            table.metadata.create_all(self.engine)
+        except DBAPIError as error:
+            if not sa.inspect(self.engine).has_table(table.name):  # else another process was faster
+                raise (error.orig or error) from None
+
+    def _make_file(self) -> None:
+        make_folder(os.path.dirname(self.file))
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        os.close(os.open(self.file, flags, 0o600))
+
+
+def _url(text: str | sa.URL) -> sa.URL:
+    try:
+        url = sa.make_url(text)
+    except ArgumentError:
+        raise OptionError("this is no URL of SQLAlchemy, such as postgresql://user@host/database") from None
+    if url.drivername in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":", "file:")):
+        return url.set(database=os.path.abspath(url.database))
+    return url
+
+
+# -- fork: a child has connections of its own
+
+
+def _before_fork() -> None:
+    # SQLite remembers in the process which locks it holds: a child must inherit none. Having the only connection of the
+    # pool is having waited for every statement of other threads.
+    for database in list(_all):
+        if database.file and database.engine.pool.checkedin() + database.engine.pool.checkedout():  # type: ignore[attr-defined]
+            try:
+                connection = database.engine.raw_connection()
+                connection.invalidate()
+                _held.append(connection)
+            except sa.exc.TimeoutError:
+                pass
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().close()
+
+
+def _after_fork_in_child() -> None:
+    _inherited.extend(_held)
+    _held.clear()
+    for database in list(_all):
+        _inherited.extend((database.engine, database.engine.pool))
+        if database.locks is not None:
+            _inherited.append(database.locks.forked())
+        if database.given:
+            database.engine.dispose(close=False)
+        else:
+            database._use(database._engine())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
