@@ -323,6 +323,8 @@ class Cache:
                     place = absolute(str(self.location))
                     trusted = self.trust_folder or self.trust == "data"
                     storage, _ = open_place(place, kind=storage, create=True, trust=trusted)
+                else:
+                    place = getattr(storage, "url", "")
                 secrets = self._secrets or _secrets(os.environ.get("MEMO_SIGNING_KEY", "").split(), "MEMO_SIGNING_KEY")
                 self._keys = tuple(map(_entry.signing_key, secrets))
                 if is_url(place) and not self._keys and not trusted:

@@ -3,7 +3,7 @@
 import pytest
 
 from memo.model import Record
-from memo.storages import open_storage
+from memo.storages import Tiered, open_storage
 from memo.storages._spill import Spill
 from memo.storages.memory import Memory
 from memo.testing import agree
@@ -17,9 +17,10 @@ KINDS = {
     "shelve": lambda folder: open_storage("shelve", folder),
     "memory": lambda folder: Memory(),
     "spill of memory": lambda folder: Spill(Memory(), Memory(), above=100),
+    "memory before memory": lambda folder: Tiered(Memory(), Memory()),
 }
 #: those whose entries no other process sees
-ALONE = {"memory", "spill of memory"}
+ALONE = {"memory", "spill of memory", "memory before memory"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -51,7 +51,6 @@ _LEFT_OUT = frozenset(
         "__setstate__",
         "__orig_bases__",
         "__signature__",
-        "__msgspec_cache__",
         "__replace__",
     ]
 )

@@ -15,7 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..protocols import Storage
     from ._patient import Patient as Patient
+    from ._readonly import ReadOnly as ReadOnly
     from ._spill import Spill as Spill
+    from ._tiered import Tiered as Tiered
     from .files import Files as Files
     from .memory import Memory as Memory
     from .shelve import Shelve as Shelve
@@ -63,10 +65,12 @@ _HOMES = {
     "Files": "files",
     "Memory": "memory",
     "Patient": "_patient",
+    "ReadOnly": "_readonly",
     "Shelve": "shelve",
     "Spill": "_spill",
     "Sql": "sql",
     "Sqlite": "sqlite",
+    "Tiered": "_tiered",
 }
 
 #: scheme of a URL, up to a "+" in it -> the class that takes the whole URL

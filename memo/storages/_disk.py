@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 #: Kinds of file systems that other hosts write to as well, where a mapped file and locks are not to be relied on.
 _NETWORK = """
@@ -24,6 +25,21 @@ def make_folder(path: str) -> None:
             raise
         make_folder(parent)
         make_folder(path)
+
+
+def distrusted(path: str) -> str | None:
+    """Why others may have put something into this folder, in words; None where they can't, or it is not there yet."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if not hasattr(os, "getuid"):
+        return None
+    if status.st_uid not in (os.getuid(), 0):
+        return f"it belongs to the user with id {status.st_uid}, not to you (id {os.getuid()}) or root"
+    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+        return f"others may write to it (mode {stat.S_IMODE(status.st_mode):04o}); chmod go-w would change that"
+    return None
 
 
 def is_network(path: str) -> bool:
