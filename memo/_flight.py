@@ -1,7 +1,8 @@
-"""One computation per key: threads of this process wait for each other, processes for a byte of a lock file.
+"""One computation per key: whoever asks for what is being computed waits for it, in this process and between them.
 
 A lock only saves work here, the atomic store keeps results right: so whenever waiting can't be done (no lock file, a
-cycle of waits, a fork in the middle) the caller computes alone. Across processes the lock is an open-file-description
+cycle of waits, a fork in the middle) the caller computes alone. Who is inside which computation is kept in a context
+variable, so that threads and asyncio tasks are told apart alike. Across processes the lock is an open-file-description
 lock on one byte a key (Linux), which the kernel releases when its holder dies and which leaves no file behind;
 elsewhere ``filelock`` on a file a key.
 """
@@ -9,16 +10,18 @@ elsewhere ``filelock`` on a file a key.
 from __future__ import annotations
 
 import os
+from _contextvars import ContextVar
 from _thread import allocate_lock, get_ident
 from _weakrefset import WeakSet
 from hashlib import blake2b
 from itertools import count
 from mmap import mmap
 from struct import Struct
-from time import monotonic, sleep, time_ns
+from time import time_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 try:
@@ -28,14 +31,26 @@ except ImportError:  # Windows
 
 _FLOCK = Struct("hhqqi4x").pack  # struct flock of Linux, 64 bit
 
+#: The flight that the running code is part of, if any.
+INSIDE: ContextVar[Flight | None] = ContextVar("memo_flight", default=None)
+
 
 class Flight:
-    """One computation of one key in this process. ``stored``: whether there is something to look up when it landed."""
+    """One computation of one key in this process.
 
-    __slots__ = ("_landed", "leader", "stored", "word")
+    ``stored``: whether there is something to look up when it landed. ``parent``: the flight that called it. ``waits``:
+    those that it waits for, itself or something that it called. ``wanted``: how many callers want its result;
+    ``abandon`` is called when none is left.
+    """
 
-    def __init__(self, word: int) -> None:
-        self.leader, self.word, self.stored = get_ident(), word, False
+    stored = False
+    wanted = 1
+    waits: tuple[Flight, ...] = ()
+    abandon: Callable[[], object] | None = None
+    _calls: tuple[Callable[[], object], ...] | None = ()
+
+    def __init__(self, name: str, word: int, parent: Flight | None) -> None:
+        self.name, self.word, self.parent = name, word, parent
         self._landed = allocate_lock()
         self._landed.acquire()
 
@@ -46,57 +61,95 @@ class Flight:
             return True
         return False
 
+    def when_landed(self, call: Callable[[], object]) -> None:
+        """``call`` is made, by whatever thread lands it; at once if it has landed."""
+        with _guard:
+            if self._calls is not None:
+                self._calls += (call,)
+                return
+        call()
+
     def land(self) -> None:
+        with _guard:
+            calls, self._calls = self._calls, None
         self._landed.release()
+        for call in calls or ():
+            call()
+
+    def needs(self, flight: Flight) -> bool:
+        """Whether it can't land before ``flight``, or one that this is part of, has."""
+        above = set()
+        up: Flight | None = flight
+        while up is not None:
+            above.add(up)
+            up = up.parent
+        seen: set[Flight] = set()
+        todo = [self]
+        while todo:
+            one = todo.pop()
+            if one in above:
+                return True
+            if one not in seen:
+                seen.add(one)
+                todo += one.waits
+        return False
 
 
 class Flights:
     """The flights of one place in this process, by the name of the entry."""
 
     def __init__(self) -> None:
-        self._lock = allocate_lock()
         self._flights: dict[str, Flight] = {}
         self._inherited: set[str] = set()  # led by the parent of this forked process, which may be waiting for us
-        self._waits: dict[int, Flight] = {}  # which thread waits for which flight: a cycle here would be a deadlock
         _all.add(self)
 
     def join(self, name: str, word: int) -> tuple[Flight, bool] | None:
-        """(the flight, whether this thread leads it), or None: compute alone.
+        """(the flight, whether the caller leads it), or None: compute alone. Who does not lead says `leave` afterwards.
 
-        None when the flight waits, over whatever chain of threads, for this very thread (recursion with equal
-        arguments, mutual nesting), when the parent of this forked process leads it, and when it began before a clear that this call has seen (its ``word`` is another).
+        None when the flight waits, over whatever chain of threads and tasks, for this very caller (recursion with equal
+        arguments, mutual nesting), when the parent of this forked process leads it, and when it began before a clear
+        that this call has seen (its ``word`` is another).
         """
-        with self._lock:
+        parent = INSIDE.get()
+        with _guard:
             flight = self._flights.get(name)
             if name in self._inherited:
                 return None
             if flight is None:
-                flight = self._flights[name] = Flight(word)
+                flight = self._flights[name] = Flight(name, word, parent)
                 return flight, True
-            if flight.word != word:
+            if flight.word != word or (parent is not None and flight.needs(parent)):
                 return None
-            me, last = get_ident(), flight
-            while last.leader != me:
-                following = self._waits.get(last.leader)
-                if following is None:
-                    self._waits[me] = flight
-                    return flight, False
-                last = following
-            return None
+            flight.wanted += 1
+            while parent is not None:
+                parent.waits += (flight,)
+                parent = parent.parent
+            return flight, False
 
-    def wait(self, flight: Flight, seconds: float) -> bool:
-        try:
-            return flight.wait(seconds)
-        finally:
-            self._waits.pop(get_ident(), None)
+    def leave(self, flight: Flight) -> bool:
+        """The caller does not wait for it any more; whether nobody else wants it."""
+        parent = INSIDE.get()
+        with _guard:
+            while parent is not None:
+                waits = list(parent.waits)
+                if flight in waits:  # once: other tasks of the same computation may wait for it too
+                    waits.remove(flight)
+                    parent.waits = tuple(waits)
+                parent = parent.parent
+            flight.wanted -= 1
+            unwanted = not flight.wanted
+        if unwanted and flight.abandon is not None:
+            flight.abandon()
+        return unwanted
 
-    def land(self, name: str, flight: Flight) -> None:
-        with self._lock:
-            if self._flights.get(name) is flight:
-                del self._flights[name]
+    def land(self, flight: Flight) -> None:
+        with _guard:
+            if self._flights.get(flight.name) is flight:
+                del self._flights[flight.name]
         flight.land()
 
 
+_guard = allocate_lock()  # one for all places: a chain of waits may lead over several
 _all: WeakSet[Any] = WeakSet()  # Flights and LockFiles, for the forked child
 
 
@@ -124,9 +177,9 @@ class LockFile:
         if self._file >= 0 and type(self.stores) is memoryview:
             self.stores[0] = time_ns() ^ get_ident()
 
-    def lock(self, name: str, timeout: float) -> Locked:
-        """A context manager: True when the lock was had within ``timeout`` seconds (negative: as long as it takes)."""
-        return Locked(self, name, timeout)
+    def lock(self, name: str) -> Locked:
+        """A context manager: True when the lock was had, without waiting, or when there is none to be had here."""
+        return Locked(self, name)
 
     def _open(self) -> int:
         if self._file < 0:
@@ -145,7 +198,8 @@ class LockFile:
         from filelock import FileLock
 
         os.makedirs(self._path + "s", 0o700, exist_ok=True)
-        return FileLock(os.path.join(self._path + "s", name.replace("/", "-")), mode=0o600)
+        path = os.path.join(self._path + "s", name.replace("/", "-"))
+        return FileLock(path, mode=0o600, thread_local=False)
 
     def byte(self, name: str, kind: int) -> bool:
         """Set one byte's lock, without waiting; False when another holds it."""
@@ -169,29 +223,22 @@ class _Changing:
 
 
 class Locked:
-    """The lock of one name, held or not; a class and not a generator, since every miss pays for it."""
+    """The lock of one name; a class and not a generator, since every miss pays for it. Any thread may give it back."""
 
-    __slots__ = ("_file", "_lock", "_name", "_pid", "_timeout")
+    __slots__ = ("_file", "_lock", "_name", "_pid")
 
-    def __init__(self, lock: LockFile, name: str, timeout: float) -> None:
-        self._lock, self._name, self._timeout, self._pid = lock, name, timeout, 0
+    def __init__(self, lock: LockFile, name: str) -> None:
+        self._lock, self._name, self._pid = lock, name, 0
         self._file: Any = None
 
     def __enter__(self) -> bool:
-        deadline = None
-        pause = 0.001
         try:
-            while not self._take():
-                if deadline is None:
-                    deadline = monotonic() + self._timeout
-                if self._timeout >= 0 and monotonic() >= deadline:
-                    return False
-                sleep(pause)
-                pause = min(pause * 1.5, 0.02)
+            had = self._take()
         except OSError:
-            return False  # no lock to be had here: a network disk, a read-only folder, no descriptors left
-        self._pid = os.getpid()
-        return True
+            return True  # a network disk, a read-only folder, no descriptors left
+        if had:
+            self._pid = os.getpid()
+        return had
 
     def __exit__(self, *exception: object) -> None:
         if self._pid != os.getpid():
@@ -218,10 +265,12 @@ class Locked:
 def _after_fork() -> None:
     # The child leads nothing and waits for nothing. An inherited description would keep the parent's locks alive after
     # the parent's death: closing our descriptor does not release them in the parent.
+    global _guard
+    _guard = allocate_lock()
     for one in list(_all):
         if isinstance(one, Flights):
             one._inherited.update(one._flights)
-            one._lock, one._flights, one._waits = allocate_lock(), {}, {}
+            one._flights = {}
         else:
             one.close()
 

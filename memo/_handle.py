@@ -7,10 +7,10 @@ The wrapper stays a real function with these as attributes. In a class body it i
 from __future__ import annotations
 
 from functools import partial
-from time import perf_counter
 from types import FunctionType, MethodType
 
 from . import explain, settings
+from ._attempt import Attempt
 from ._counts import read
 from ._run import Runner
 from ._state import shorten
@@ -119,17 +119,20 @@ class Handle:
 
     def refresh(self, *args: Any, **kwargs: Any) -> Any:
         """Compute this call now, whatever is stored, store the result and return it."""
-        runner = self._runner
+        attempt = self._anew(args, kwargs)
+        if isinstance(attempt, tuple):
+            return self._runner.invoke(self._runner.function, attempt)
+        return attempt.fly()
+
+    def _anew(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Attempt | tuple[Any, ...]:
+        """An attempt that joins no flight and ends those under way; the bound values alone where nothing may be stored."""
         state, call, opened, values, key, captures = self._keyed(args, kwargs)
         if state is None or opened is None:
-            return runner.invoke(runner.function, values)
-        looked = explain.look(runner, call, captures, key)
-        token = runner.policy().begin(call)
-        began = perf_counter()
-        value = runner.invoke(runner.function, values)
-        self._put(state, call, opened, value, perf_counter() - began, token, looked, "mode refresh")
-        next(runner.counts.misses)
-        return value
+            return values
+        miss, front_key = Miss(call, "mode refresh"), key if state.mutable is None else captures + key
+        attempt = Attempt(self._runner, call, state, captures, front_key, values, miss, opened)
+        attempt.joins, attempt.anew = False, True
+        return attempt
 
     def entries(self) -> list[Entry]:
         """What is stored for this function, all code versions: keys and heads, without loading the results."""

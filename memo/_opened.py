@@ -40,7 +40,7 @@ _PLACE = "place/marker"  #: the entry that is to a URL what memo.json is to a fo
 class Opened:
     """``place`` is a folder, a URL, or "" for a storage object, which has its own place.
 
-    ``locks`` is None where only the threads of this process can share a computation.
+    Without any locks only the threads and tasks of this process share a computation.
     """
 
     def __init__(self, storage: Storage, place: str = "") -> None:
@@ -49,10 +49,12 @@ class Opened:
         self.heads = _abilities.heads(storage)
         url = is_url(place)
         self.flights, lock_file = _shared_flights(place, url and isinstance(storage, Locks))
-        self.locks: Locks | LockFile | None = lock_file
         self.lock_file = lock_file or LockFile("")
+        self._lock: Callable[[str], AbstractContextManager[bool]] | None = None
+        if lock_file is not None:
+            self._lock = lock_file.lock
         if isinstance(storage, Locks):
-            self.locks = storage
+            self._lock = lambda name: storage.lock(name, 0)
         self.states: WeakSet[State] = WeakSet()  #: made from what is read here
         self._marker = os.path.join(place, MARKER) if place and not url else ""
         self._unmarked = url
@@ -101,17 +103,19 @@ class Opened:
         except Exception:
             return None  # the look-up has already said what is wrong
 
-    def hold(self, name: str, trouble: Callable[[str, Exception], object]) -> AbstractContextManager[bool] | None:
-        """The lock of a name beyond this process, entered; None where there is none: it saves work, no more."""
-        if self.locks is None:
-            return None
+    def take(self, name: str, trouble: Callable[[str, Exception], object]) -> AbstractContextManager[bool] | bool:
+        """Tries to get a name for this process alone: its lock, entered, to be given to `let_go`.
+
+        False while another process has it; True where there is no lock to be had: it saves work, no more.
+        """
+        if self._lock is None:
+            return True
+        lock = self._lock(name)
         try:
-            lock = self.locks.lock(name, -1)
-            lock.__enter__()
+            return lock if lock.__enter__() else False
         except Exception as error:
             trouble("lock", error)
-            return None
-        return lock
+            return True
 
     def let_go(self, lock: AbstractContextManager[bool]) -> None:
         try:

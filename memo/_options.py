@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Options:
     """One attribute an option; the defaults are _persist's."""
 
-    __slots__ = ("cache", "code", "ignore", "key", "mode", "name", "packages", "policy", "version")
+    __slots__ = ("cache", "code", "ignore", "key", "mode", "name", "packages", "policy", "version", "wait")
 
     cache: Cache
     code: str
@@ -25,6 +25,7 @@ class Options:
     packages: str
     policy: Policy | None
     version: str | None
+    wait: float | None
 
     def __init__(self, **values: Any) -> None:
         for name in self.__slots__:

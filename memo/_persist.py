@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ttl: str | float | timedelta | None = None,
         policy: Policy | None = None,
         mode: str | None = None,
+        wait: str | float | timedelta | None = None,
     ) -> Callable[[Callable[P, R]], Persisted[P, R]]: ...
     def persist(function: Any = None, /, **options: Any) -> Any: ...
 
@@ -69,6 +70,8 @@ else:  # overloads cost importing typing; the implementation is all that runs
             ttl: how long a result is good: seconds, "90s", "1h30m", "7d" or a timedelta.
             policy: an object of ``memo.policies``, or your own.
             mode: "normal", "refresh", "read-only", "only-cached" or "off", for this function always.
+            wait: how long to wait at most for another thread or process that computes the same call, before computing it
+                too; default: as long as it shows life.
 
         Returns:
             the function, with `cache_info`, `refresh`, `delete`, ... on it; see the README's reference.
@@ -132,6 +135,11 @@ def _settle(given: dict[str, Any]) -> dict[str, Any]:
     if mode is not None:
         settings.mode_named(mode)
     policy = _policy(take("ttl"), take("policy"))
+    wait = take("wait")
+    if wait is not None:
+        from ._units import seconds
+
+        wait = seconds(wait, "wait")
     key = take("key")
     if key is not None and not callable(key):
         if not hasattr(key, "items") or not all(callable(each) for each in key.values()):
@@ -141,12 +149,12 @@ def _settle(given: dict[str, Any]) -> dict[str, Any]:
         raise OptionError(unknown_option("persist", next(iter(options)), _OPTIONS))
     return {
         "cache": cache, "name": name, "version": None if version is None else str(version), "code": code,
-        "packages": packages, "ignore": ignore, "key": key, "policy": policy, "mode": mode,
+        "packages": packages, "ignore": ignore, "key": key, "policy": policy, "mode": mode, "wait": wait,
     }  # fmt: skip
 
 
 _OPTIONS = (
-    "cache", "code", "ignore", "key", "location", "mode", "name", "packages", "policy", "serializer", "storage", "ttl", "version",
+    "cache", "code", "ignore", "key", "location", "mode", "name", "packages", "policy", "serializer", "storage", "ttl", "version", "wait",
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""What happens when the wrapper has no answer: the pipe of a call, from its key to the stored result.
+"""What happens when the wrapper has no answer: the pipe of a call, from its key to a hit, or to an `Attempt`.
 
-    front -> lookup -> flight -> look again -> compute -> store
+    front -> lookup -> (flight -> look again -> compute -> store: see ``_attempt``)
 
 A Runner is what a wrapper's closure holds. It pickles as its function and options: a worker gets no front, lock or
 connection with it, only the way to the place.
@@ -9,9 +9,10 @@ connection with it, only the way to the place.
 from __future__ import annotations
 
 from _weakrefset import WeakSet
-from time import monotonic, perf_counter
+from time import monotonic
 
 from . import events, settings
+from ._attempt import Attempt
 from ._call import full_name, make_call, scope_of
 from ._counts import Counts
 from ._options import Options
@@ -32,11 +33,9 @@ if TYPE_CHECKING:
     from .model import Head
     from .protocols import Policy
 
-_PURGE = 200  #: dead entries removed with each store after a clear
 _ABSENT = object()
 
 _live: WeakSet[Runner] = WeakSet()  # those whose function is still there
-_explain: Any = None  #: memo.explain, from the first miss on: an import statement would cost every miss more
 
 
 class Runner:
@@ -57,8 +56,9 @@ class Runner:
         self.counts = Counts(self.name)
         self._cache: Cache | None = None
         self._policy: Policy | None = None
+        self.depart: Callable[[Attempt], Any] = Attempt.fly  #: what becomes of a call that found nothing
         self._scope = ""
-        self._purging = False
+        self.purging = False
         self.state = State(self.counts.front, self.encode_values)
         settings.prepare(self.file)
         if named:
@@ -120,115 +120,14 @@ class Runner:
             call, state.mark, cache.clock(), self._policy or self.policy(), since, state.table, front_key
         )
         if isinstance(outcome, Hit):
-            return self._hit(call, outcome)
+            return self.hit(call, outcome)
         if mode.name == "only-cached":
             raise NotCachedError(outcome)
-        return self._compute(call, state, captures, front_key, values, outcome, since, seen, mode.name != "read-only")
+        if mode.name == "read-only":
+            opened = None
+        return self.depart(Attempt(self, call, state, captures, front_key, values, outcome, opened, since, seen))
 
-    def _compute(
-        self,
-        call: Call,
-        state: State,
-        captures: bytes,
-        front_key: bytes,
-        values: tuple[Any, ...],
-        miss: Miss,
-        since: float,
-        seen: int,
-        keep: bool,
-    ) -> Any:
-        """Compute, one at a time for each key, and store. All in one frame, so that deep recursion stays possible."""
-        cache, policy = self.cache(), self.policy()
-        opened = cache.ready() if keep else None
-        flight = lock = before = None
-        explain = _explain or _explaining()
-        if opened is not None:
-            while True:
-                joined = opened.flights.join(call.key, state.mark)
-                if joined is None:
-                    break  # it waits for this very thread, or began before a clear: compute beside it
-                flight, leads = joined
-                if leads:
-                    break
-                opened.flights.wait(flight, -1)
-                stored, flight = flight.stored, None
-                outcome = cache.lookup(call, state.mark, cache.clock(), policy, since, state.table, front_key)
-                if isinstance(outcome, Hit):
-                    return self._hit(call, outcome)
-                if not stored:
-                    break  # its leader failed or could not store: all go on at once, not one after the other
-        try:
-            if flight is not None and opened is not None:
-                lock = opened.hold(call.key, cache.trouble)
-                # Another thread or process may have stored it between our look-up and our turn.
-                if opened.lock_file.stores[0] != seen or miss.why != "never seen":
-                    before = opened.head(call.key)
-                if before is not None and before[0] and before[1] == state.mark:
-                    outcome = cache.lookup(call, state.mark, cache.clock(), policy, since, state.table, front_key)
-                    if isinstance(outcome, Hit):
-                        flight.stored = True
-                        return self._hit(call, outcome)
-            if opened is not None:
-                key = front_key if state.mutable is None else front_key[len(captures) :]
-                looked = explain.look(self, call, captures, key)
-            token = policy.begin(call)
-            began = perf_counter()
-            value = self.invoke(self.function, values)
-            seconds = perf_counter() - began
-            if opened is not None:
-                stored = self._keep(opened, call, state, captures, front_key, value, seconds, token, before, looked[0])
-                if flight is not None:
-                    flight.stored = stored
-        finally:
-            if lock is not None and opened is not None:
-                opened.let_go(lock)
-            if flight is not None and opened is not None:
-                opened.flights.land(call.key, flight)
-        next(self.counts.misses)
-        if opened is not None:
-            explain.remember(self, opened, call, state, looked, miss.why, stored, cache.clock())
-        if events.wanted("miss"):
-            why = explain.line(self, opened, call, miss)
-            events.emit(Event("miss", self.name, call.key, why, seconds, 0))
-        return value
-
-    def _keep(
-        self,
-        opened: Opened,
-        call: Call,
-        state: State,
-        captures: bytes,
-        front_key: bytes,
-        value: Any,
-        seconds: float,
-        token: Any,
-        before: tuple[bytes, int] | None,
-        notes: bytes,
-    ) -> bool:
-        """Store, unless the result comes from what is no longer so, or somebody cleared or wrote this key meanwhile."""
-        if not self._as_before(state, captures):
-            events.warn_once(
-                f"{self.name}:rebound",
-                f"what {self.name} reads from outside changed while it ran, so its result was returned, not stored",
-            )
-            return False
-        untouched = state.word is not None and state.word[0] == state.edits  # the usual case, known without a trip
-        if not untouched and opened.overtaken(call, state.mark, before):
-            return False
-        policy = self.policy()
-        stamp = policy.seal(token, value)
-        if stamp is None:
-            return False
-        head = self.cache().store(call, value, seconds, state.mark, stamp, policy, state.table, front_key, notes)
-        if head is None:
-            return False
-        opened.lock_file.note()
-        self.counts.stored(seconds, head.size)
-        if self._purging:
-            self._purging = opened.purge(call.scope, state.mark, _PURGE)
-        return True
-
-    def _as_before(self, state: State, captures: bytes) -> bool:
+    def as_before(self, state: State, captures: bytes) -> bool:
         """Whether code and captured data are what they were when the call began; a rebinding to an equal is none."""
         if state.check is not None and not state.check():
             try:
@@ -274,7 +173,7 @@ class Runner:
         call = self.make_call(state, captures, key, values)
         return isinstance(self.policy().fresh(head.stamp, head, call, now), Fresh)
 
-    def _hit(self, call: Call, hit: Hit) -> Any:
+    def hit(self, call: Call, hit: Hit) -> Any:
         self.counts.hit(hit.head.seconds)
         if events.wanted("hit"):
             events.emit(Event("hit", self.name, call.key, "", 0.0, hit.head.size))
@@ -398,19 +297,18 @@ class Runner:
                 opened.clear(self.scope)
             except Exception as error:
                 cache.trouble("clear", error)
-            self._purging = True
+            self.purging = True
+
+    def touch(self, opened: Opened, call: Call) -> None:
+        try:
+            opened.touch(call.scope)
+        except Exception as error:
+            self.cache().trouble("store", error, call=call)
 
     def reset(self) -> None:
         """Flags have changed: look up the place and what is asked of it again."""
         self._cache = None
         self.state = State(self.counts.front, self.encode_values)
-
-
-def _explaining() -> Any:
-    global _explain
-    from . import explain as _explain
-
-    return _explain
 
 
 def _flags_changed() -> None:

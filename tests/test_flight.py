@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from memo import Cache, persist
+from memo import Cache, MemoWarning, persist
 
 STORAGES = ("sqlite", "files", "shelve")
 SECONDS = 60  # bounds a hang
@@ -248,3 +248,71 @@ def test_a_fork_in_the_middle_of_a_computation(tmp_path: Path) -> None:
 
     assert f(1) == 1
     assert f(2) == 2
+
+
+def test_mutual_nesting_over_two_places_is_no_deadlock(tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    @persist(location=tmp_path / "one", ignore=["depth", "both"])
+    def ping(x, depth, both=both):
+        if depth == 0:
+            both.wait(SECONDS)
+            return pong(x, 1)
+        return x
+
+    @persist(location=tmp_path / "two", ignore=["depth", "both"])
+    def pong(x, depth, both=both):
+        if depth == 0:
+            both.wait(SECONDS)
+            return ping(x, 1)
+        return x
+
+    assert in_threads(2, lambda i: ping(1, 0) if i else pong(1, 0)) == [1, 1]
+
+
+def test_who_has_waited_long_enough_computes_too(tmp_path: Path) -> None:
+    inside, go = threading.Event(), threading.Event()
+
+    @persist(location=tmp_path / "place", ignore=["first", "inside", "go"], wait="10ms")
+    def f(x, first, inside=inside, go=go):
+        if first:
+            inside.set()
+            assert go.wait(SECONDS)
+        return x
+
+    with ThreadPoolExecutor(1) as pool:
+        older = pool.submit(f, 1, True)
+        assert inside.wait(SECONDS)
+        assert f(1, False) == 1
+        go.set()
+        assert older.result(SECONDS) == 1
+    assert f.cache_info().misses == 2
+
+
+def test_a_refresh_that_was_overtaken_by_a_clear_is_not_stored(tmp_path: Path) -> None:
+    @persist(location=tmp_path / "place", ignore=["clear"])
+    def f(x, clear=False):
+        if clear:
+            f.cache_clear()
+        return x
+
+    f(1)
+    assert f.refresh(1, clear=True) == 1
+    assert not f.is_cached(1)
+    assert f.refresh(1) == 1
+    assert f.is_cached(1)
+
+
+def test_a_refresh_while_captured_data_changed_is_not_stored(tmp_path: Path) -> None:
+    @persist(location=tmp_path / "place")
+    def f(x):
+        global RATE
+        RATE += 1
+        return RATE
+
+    with pytest.warns(MemoWarning, match="changed while it ran"):
+        assert f.refresh(1) == 2
+    assert f.cache_info().currsize == 0
+
+
+RATE = 1

@@ -51,6 +51,7 @@ _LEFT_OUT = frozenset(
         "__setstate__",
         "__orig_bases__",
         "__signature__",
+        "__msgspec_cache__",
         "__replace__",
     ]
 )

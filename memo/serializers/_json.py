@@ -14,9 +14,17 @@ from memo.errors import DamagedError, UnstorableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FunctionType
+
     from memo.model import Buffer
 
+    from ._typed import Typed
+
 _LEAVES = frozenset({str, int, bool, type(None)})
+_INSTEAD = (
+    "say what the function returns in its annotation, for which msgspec or pydantic must be installed"
+    " (pip install \"memo-persist[msgspec]\"), or store it with serializer='pickle'"
+)
 _BASES = ((tuple, "list"), (list, "list"), (dict, "dict"), (str, "str"), (int, "int"), (float, "float"))
 
 
@@ -25,17 +33,29 @@ class Json:
 
     ``dump`` raises UnstorableError naming the place inside the value (``value["a"][3]``) for whatever JSON would change:
     tuples, sets, bytes, keys that are not str, NaN and infinities, instances of subclasses.
+
+    For a function whose return annotation says more than JSON has (``tuple[int, str]``, a dataclass, ``dict[int, date]``),
+    results are decoded by that annotation, where msgspec or pydantic is installed: they come back equal and of the same
+    types, or are refused when they are stored. What was stored under another such annotation is a miss.
     """
 
     name = "json"
     safe = True
     suffix = ".json"
 
+    def bind(self, function: FunctionType, /) -> Json | Typed:
+        """The serializer for what this function is annotated to return: itself where JSON has all of that."""
+        if "return" not in function.__annotations__:
+            return self
+        from ._typed import typed
+
+        return typed(function) or self
+
     def dump(self, value: Any, /) -> list[Buffer]:
         try:
             if fault := _fault(value):
                 path, reason = fault
-                raise UnstorableError(f"value{path} {reason}; store it with serializer='pickle'")
+                raise UnstorableError(f"value{path} {reason}; {_INSTEAD}")
             text = dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         except RecursionError:
             raise UnstorableError("the value is nested too deeply for JSON, or contains itself") from None
