@@ -62,7 +62,10 @@ class Attempt:
         """The whole of it. One frame between that of the look-up and the function, so that deep recursion stays possible."""
         runner = self.runner
         while self.joins and (other := self.join()) is not None:
-            other.wait(self.patience())
+            try:
+                other.wait(self.patience())
+            finally:
+                self.opened.flights.leave(other)
             if (hit := self.landed(other)) is not None:
                 return runner.hit(self.call, hit)
         try:
@@ -110,7 +113,6 @@ class Attempt:
 
     def landed(self, other: Flight) -> Hit | None:
         """After waiting: the result, if there is one. If its leader failed all go on at once, not one after the other."""
-        self.opened.flights.leave(other)
         hit = self.look()
         self.joins = hit is None and other.stored and self.patience() != 0
         return hit

@@ -20,6 +20,7 @@ from .model import Call, Hit, Miss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ._opened import Opened
@@ -36,23 +37,27 @@ class Handle:
     """The handles of one function. Those that take arguments bind them just as a call does, defaults included."""
 
     def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+        self.runner = runner
+
+    def attributes(self) -> dict[str, Callable[..., Any]]:
+        """What hangs on the wrapper, by name."""
+        return {name: getattr(self, name) for name in (*_WITHOUT, *_WITH_ARGUMENTS)}
 
     def cache_info(self) -> CacheInfo:
         """Hits, misses and seconds saved of this process; how many entries are stored, and the bytes they take."""
         from .protocols import CacheInfo
 
-        counts, listed = self._runner.counts, self.entries()
+        counts, listed = self.runner.counts, self.entries()
         size = sum(entry.size for entry in listed)
         return CacheInfo(counts.hits, read(counts.misses), None, len(listed), size, counts.seconds_saved)
 
     def cache_clear(self) -> None:
         """Forget all results of this function, in every process that shares the cache. O(1)."""
-        self._runner.clear()
+        self.runner.clear()
 
     def cache_parameters(self) -> dict[str, Any]:
         """The options in force, where results live, and what of the code was followed."""
-        runner, options = self._runner, self._runner.options
+        runner, options = self.runner, self.runner.options
         cache = runner.cache()
         state = runner.valid()
         return {
@@ -96,8 +101,8 @@ class Handle:
         """Store ``value`` as the result of this call, as if it had been computed in no time."""
         state, call, opened, _, key, captures = self._keyed(args, kwargs)
         if state is not None and opened is not None:
-            policy = self._runner.policy()
-            looked = explain.look(self._runner, call, captures, key)
+            policy = self.runner.policy()
+            looked = explain.look(self.runner, call, captures, key)
             self._put(state, call, opened, value, 0.0, policy.begin(call), looked, "set")
 
     def delete(self, *args: Any, **kwargs: Any) -> bool:
@@ -114,23 +119,23 @@ class Handle:
                 opened.storage.write(call.key, (), bytes, size=0, mark=state.mark)
             opened.touch(call.scope)
         except Exception as error:
-            self._runner.cache().trouble("delete", error, call=call)
+            self.runner.cache().trouble("delete", error, call=call)
         return there
 
     def refresh(self, *args: Any, **kwargs: Any) -> Any:
         """Compute this call now, whatever is stored, store the result and return it."""
-        attempt = self._anew(args, kwargs)
+        attempt = self.anew(args, kwargs)
         if isinstance(attempt, tuple):
-            return self._runner.invoke(self._runner.function, attempt)
+            return self.runner.invoke(self.runner.function, attempt)
         return attempt.fly()
 
-    def _anew(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Attempt | tuple[Any, ...]:
+    def anew(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Attempt | tuple[Any, ...]:
         """An attempt that joins no flight and ends those under way; the bound values alone where nothing may be stored."""
         state, call, opened, values, key, captures = self._keyed(args, kwargs)
         if state is None or opened is None:
             return values
         miss, front_key = Miss(call, "mode refresh"), key if state.mutable is None else captures + key
-        attempt = Attempt(self._runner, call, state, captures, front_key, values, miss, opened)
+        attempt = Attempt(self.runner, call, state, captures, front_key, values, miss, opened)
         attempt.joins, attempt.anew = False, True
         return attempt
 
@@ -140,7 +145,7 @@ class Handle:
         from .errors import DamagedError
         from .protocols import Entry
 
-        runner = self._runner
+        runner = self.runner
         opened = runner.cache().ready()
         listed: list[Entry] = []
         if opened is None:
@@ -162,8 +167,8 @@ class Handle:
         try:
             state, call, opened, _, key, captures = self._keyed(args, kwargs)
         except UnkeyableError as error:
-            return explain.unkeyable(self._runner.name, error)
-        return explain.why(self._runner, state, call, opened, captures, key)
+            return explain.unkeyable(self.runner.name, error)
+        return explain.why(self.runner, state, call, opened, captures, key)
 
     # ----------------------------------------------------------------------------------------------- inside
 
@@ -175,7 +180,7 @@ class Handle:
     def _keyed(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[State | None, Call, Opened | None, tuple[Any, ...], bytes, bytes]:
-        runner = self._runner
+        runner = self.runner
         values = runner.bind(*args, **kwargs)
         key = runner.encode(values)
         if len(key) > SHORT:
@@ -189,7 +194,7 @@ class Handle:
         return state, runner.make_call(state, captures, key, values), opened, values, key, captures
 
     def _look(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hit | Miss:
-        runner = self._runner
+        runner = self.runner
         state, call, opened, _ = self._call(args, kwargs)
         if state is None or opened is None:
             return Miss(call, "the cache is off, or can't be used")
@@ -199,7 +204,7 @@ class Handle:
     def _put(
         self, state: State, call: Call, opened: Opened, value: Any, seconds: float, token: Any, looked: Looked, why: str
     ) -> None:
-        runner, policy = self._runner, self._runner.policy()
+        runner, policy = self.runner, self.runner.policy()
         stamp = policy.seal(token, value)
         if stamp is None:
             return
@@ -254,7 +259,7 @@ class Bound(partial):  # type: ignore[type-arg]
         return f"<persisted method {self.func.__qualname__} of {self.args[0]!r}>"
 
 
-def attach(runner: Runner) -> FunctionType:
+def attach(runner: Runner, handle: type[Handle] = Handle) -> FunctionType:
     """The wrapper, dressed as its function and with the handles on it."""
     wrapper, function = runner.wrapper, runner.function
     wrapper.__module__, wrapper.__doc__ = function.__module__, function.__doc__
@@ -266,9 +271,7 @@ def attach(runner: Runner) -> FunctionType:
     attributes = wrapper.__dict__
     attributes.update(function.__dict__)
     attributes["__wrapped__"] = function
-    handle = Handle(runner)
-    for name in (*_WITHOUT, *_WITH_ARGUMENTS):
-        attributes[name] = getattr(handle, name)
+    attributes.update(handle(runner).attributes())
     return wrapper
 
 

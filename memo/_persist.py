@@ -241,6 +241,10 @@ def _wrap(function: Any, settled: dict[str, Any]) -> FunctionType:
     options = Options(**settled)
     _fits(function, options)
     _marked(function, options)
+    if function.__code__.co_flags & _COROUTINE:
+        from ._async import AsyncHandle, AsyncRunner
+
+        return _handle.attach(AsyncRunner(function, options), AsyncHandle)
     return _handle.attach(Runner(function, options))
 
 
@@ -285,10 +289,8 @@ def _can_be_persisted(function: Any) -> None:
     if runner_of(function) is not None:
         raise OptionError(f"{name} is persisted already: one @persist is enough")
     flags = function.__code__.co_flags
-    if flags & (_COROUTINE | _ASYNC_GENERATOR):
-        raise OptionError(
-            f"{name} is async: this memo persists plain functions only; persist the sync part that it awaits"
-        )
+    if flags & _ASYNC_GENERATOR:
+        raise OptionError(f"{name} is an async generator function, which this memo can't persist yet")
     if flags & _GENERATOR:
         raise OptionError(
             f"{name} is a generator function: what it returns can be consumed once only, so there is nothing to store;"

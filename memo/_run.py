@@ -33,13 +33,16 @@ if TYPE_CHECKING:
     from .model import Head
     from .protocols import Policy
 
-_ABSENT = object()
+ABSENT = object()  #: what in_front() gives where there is nothing
 
 _live: WeakSet[Runner] = WeakSet()  # those whose function is still there
 
 
 class Runner:
     """One persisted function. Its wrapper reads ``state`` and calls ``run`` with the encoded and the bound arguments."""
+
+    kind = "function"  #: of wrapper
+    is_short: Callable[[tuple[Any, ...]], bool] | None = None
 
     def __init__(self, function: FunctionType, options: Options) -> None:
         self.function, self.options = function, options
@@ -51,7 +54,7 @@ class Runner:
         self.parameters = Parameters(function.__code__)
         self.counted = tuple(name for name in self.parameters.names if name not in options.ignore)
         self.wrapper, self.bind, self.invoke, self.encode = generate(
-            self, function, self.parameters, options.ignore, options.key
+            self, function, self.parameters, options.ignore, options.key, self.kind, self.is_short
         )
         self.counts = Counts(self.name)
         self._cache: Cache | None = None
@@ -66,7 +69,7 @@ class Runner:
         _live.add(self)
 
     def __reduce__(self) -> tuple[Callable[..., Runner], tuple[FunctionType, Options]]:
-        return Runner, (self.function, self.options)
+        return type(self), (self.function, self.options)
 
     def _report_twin(self) -> None:
         """Two different live functions under one explicit name: never a wrong hit, but clearing one clears both."""
@@ -109,8 +112,8 @@ class Runner:
             captures, front_key = state.captures, key
             in_front = bool(state.table.timed)  # type: ignore[union-attr]  # the wrapper has asked for the rest
         if in_front:
-            value = self._in_front(state, captures, front_key, key, values)
-            if value is not _ABSENT:
+            value = self.in_front(state, captures, front_key, key, values)
+            if value is not ABSENT:
                 return value
         cache = self._cache or self.cache()
         opened = cache.ready()
@@ -141,23 +144,23 @@ class Runner:
 
     # ------------------------------------------------------------------------------------------------- hits
 
-    def _in_front(self, state: State, captures: bytes, front_key: bytes, key: bytes, values: tuple[Any, ...]) -> Any:
+    def in_front(self, state: State, captures: bytes, front_key: bytes, key: bytes, values: tuple[Any, ...]) -> Any:
         """For the calls whose wrapper may not ask the front itself, and for what is good until a time only."""
         table = state.table
         assert table is not None
-        value = table.plain.get(front_key, _ABSENT)
-        if value is _ABSENT:
+        value = table.plain.get(front_key, ABSENT)
+        if value is ABSENT:
             kept = table.kept.get(front_key)
             if kept is None:
                 timed = table.timed.get(front_key)
                 if timed is None or not self._still_fresh(timed[0], timed[3], state, captures, key, values):
-                    return _ABSENT
+                    return ABSENT
                 kept = timed[1:3]
             try:
                 value = kept[0](kept[1])
             except Exception:  # what could be loaded once can't be any more: the look-up says why
                 table.drop(front_key)
-                return _ABSENT
+                return ABSENT
         next(self.counts.front)
         if events.wanted("hit"):
             call = self.make_call(state, captures, key, values)

@@ -75,14 +75,14 @@ class Parameters:
 
 
 _SOURCE = """\
-def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}, {Exception}{makers}):
-    def {name}({declaration}):
+def {make}({r}, {plain}, {short}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}, {Exception}{makers}):
+    {define} {name}({declaration}):
         {s} = {r}.state{made}
         try:
             {k} = {encoded}
         except {ValueError}:  # marshal knows no text of 2 GB
             {k} = {s}.encode({counted})
-        if {len}({k}) > {short}:
+        if {len}({k}) > {limit}:
             {k} = {s}.shorten({k})
         {v} = {s}.check
         if {s}.watch[0] == {s}.seen and not {s}.busy and ({v} is None or {v}()):
@@ -92,14 +92,14 @@ def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}, {
                 return {v}
             {v} = {s}.kept.get({k})
             if {v} is None:
-                return {r}.run({k}, {values}, {s})
+                {run}({k}, {values}, {s})
             try:
                 {v} = {v}[0]({v}[1])
                 {next}({s}.hits)
                 return {v}
             except {Exception}:  # a class that can't be loaded any more: run() finds out
                 pass
-        return {r}.run({k}, {values}, None)
+        {run}({k}, {values}, None)
     def bind({declaration}):
         return {values}
     def invoke({function}, {v}):
@@ -107,9 +107,12 @@ def {make}({r}, {plain}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}, {
         return {function}({arguments})
     def encode({v}):
         {s} = {r}.state{unpacked}{made}
-        return {encoded}
+        return {encoded_here}
     return {name}, bind, invoke, encode
 """
+
+#: what differs between kinds of functions: how it is defined, and how it hands on what run() gives
+_KINDS = {"function": ("def", "return {r}.run"), "coroutine": ("async def", "return await {r}.run")}
 
 
 def generate(
@@ -118,12 +121,15 @@ def generate(
     parameters: Parameters,
     ignored: Iterable[str],
     key: Callable[[Any], Any] | dict[str, Callable[[Any], Any]] | None,
+    kind: str = "function",
+    is_short: Callable[[tuple[Any, ...]], bool] | None = None,
 ) -> tuple[FunctionType, FunctionType, FunctionType, FunctionType]:
     """(wrapper, bind, invoke, encode) for ``function``.
 
     ``bind`` takes a call's arguments and gives the values, one a parameter; ``invoke(function, values)`` calls with
     them; ``encode(values)`` gives the canonical bytes of those that count. ``key`` replaces single values by what its
-    functions return of them, or, as one callable of the call, all of them.
+    functions return of them, or, as one callable of the call, all of them. ``is_short`` says of which values an async
+    wrapper makes the key itself; the others go to the runner's ``encoded``.
     """
     makers = key if isinstance(key, dict) else {}
     prefix = "_memo"
@@ -135,6 +141,7 @@ def generate(
             "make",
             "r",
             "plain",
+            "short",
             "dumps",
             "none",
             "next",
@@ -164,6 +171,12 @@ def generate(
     else:
         test = " and ".join(f"{p['type']}({name}) in {p['plain']}" for name in counted) or "True"
         encoded = f"{p['dumps']}({tuple_}, 2) if {test} else {p['s']}.encode({tuple_})"
+    encoded_here = encoded
+    if is_short is not None:
+        elsewhere = f"await {p['r']}.encoded({tuple_})"
+        plainly = encoded.startswith(p["dumps"])
+        encoded = f"{p['dumps']}({tuple_}, 2) if {p['short']}({tuple_}) else {elsewhere}" if plainly else elsewhere
+    define, run = _KINDS[kind]
     values = "(" + "".join(name + ", " for name in parameters.names) + ")"
     unpack = f"{values} = {p['v']}" if parameters.names else "pass"
     defaults, kwdefaults = function.__defaults__ or (), function.__kwdefaults__ or {}
@@ -171,7 +184,10 @@ def generate(
     source = _SOURCE.format(
         **p,
         name="wrapper",
-        short=SHORT,
+        define=define,
+        run=run.format(**p),
+        encoded_here=encoded_here,
+        limit=SHORT,
         declaration=parameters.declaration(optional),
         arguments=parameters.arguments(),
         values=values,
@@ -186,7 +202,7 @@ def generate(
     exec(_compiled(source, function.__name__), scope)
     ordered = [makers[name] for name in parameters.names if name in makers]
     wrapper, bind, invoke, encode = scope[p["make"]](
-        runner, PLAIN, marshal.dumps, _NONE, next, type, len, ValueError, Exception, *ordered
+        runner, PLAIN, is_short, marshal.dumps, _NONE, next, type, len, ValueError, Exception, *ordered
     )
     wrapper.__code__ = wrapper.__code__.replace(co_name=function.__name__, co_qualname=function.__qualname__)
     for made_function in (wrapper, bind):

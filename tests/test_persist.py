@@ -485,8 +485,6 @@ def test_options_that_cannot_be_right(options: dict, says: str) -> None:
 
 
 def test_functions_that_cannot_be_persisted() -> None:
-    async def coroutine(): ...
-
     def generator():
         yield 1
 
@@ -494,7 +492,7 @@ def test_functions_that_cannot_be_persisted() -> None:
         yield 1
 
     for function, says in (
-        (coroutine, "async"), (both, "async"), (generator, "generator"), (len, "not a Python function"),
+        (both, "async"), (generator, "generator"), (len, "not a Python function"),
         (int, "is a class"), ("text", "options by name"), (persist(storage="memory")(lambda: 1), "persisted already"),
     ):  # fmt: skip
         with pytest.raises(OptionError, match=says):
