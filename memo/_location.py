@@ -72,7 +72,8 @@ def resolve(cache: Cache, start: str) -> Cache:
 def checked_location(location: Any, storage: Any) -> tuple[Any, Any]:
     """The location as text, None or DEFAULT, and the storage; OptionError for what can't be right, alone or together.
 
-    ``kind:path`` comes back as the folder and the kind. Unknown names and schemes raise here, not at the first call.
+    ``kind:path`` comes back as the folder and the kind. Unknown names, schemes and libraries that are missing
+    raise here, not at the first call.
     """
     if location is not None and location is not DEFAULT and not isinstance(location, (str, os.PathLike)):
         raise OptionError(
@@ -92,9 +93,9 @@ def checked_location(location: Any, storage: Any) -> tuple[Any, Any]:
         if not location:
             raise OptionError(f"location='{storage}:' names no folder: write '{storage}:path'")
         if storage is None:
-            from .storages import url_opener
+            from .storages import open_url
 
-            url_opener(location)
+            open_url(location)  # connects to nothing; a library that is missing is told here too
     if storage is not None and not isinstance(storage, str):
         missing = [verb for verb in ("read", "write", "remove", "scan") if not callable(getattr(storage, verb, None))]
         if missing:

@@ -100,10 +100,15 @@ def absolute(location: str, base: str = os.curdir) -> str:
 def shown(location: str) -> str:
     """A location for people: without the password that a URL may carry.
 
-    >>> shown("redis://me:secret@host/0"), shown("results")
-    ('redis://me:***@host/0', 'results')
+    >>> shown("redis://me:secret@host/0"), shown("unix:///socket?password=secret&db=1"), shown("results")
+    ('redis://me:***@host/0', 'unix:///socket?password=***&db=1', 'results')
     """
     scheme, slashes, rest = location.partition("://")
+    if slashes and "?" in rest:
+        import re
+
+        rest = re.sub(r"((?:passw\w*|pwd|secret|token)=)[^&]*", r"\1***", rest, flags=re.IGNORECASE)
+        location = f"{scheme}://{rest}"
     host = rest.partition("/")[0]
     if not slashes or "@" not in host:
         return location

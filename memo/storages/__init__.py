@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._tiered import Tiered as Tiered
     from .files import Files as Files
     from .memory import Memory as Memory
+    from .redis import Redis as Redis
     from .shelve import Shelve as Shelve
     from .sql import Sql as Sql
     from .sqlite import Sqlite as Sqlite
@@ -66,6 +67,7 @@ _HOMES = {
     "Memory": "memory",
     "Patient": "_patient",
     "ReadOnly": "_readonly",
+    "Redis": "redis",
     "Shelve": "shelve",
     "Spill": "_spill",
     "Sql": "sql",
@@ -76,6 +78,7 @@ _HOMES = {
 #: scheme of a URL, up to a "+" in it -> the class that takes the whole URL
 _SCHEMES: dict[str, str] = {
     **dict.fromkeys(("postgresql", "postgres", "sqlite", "mysql", "mariadb", "mssql", "oracle"), "Sql"),
+    **dict.fromkeys(("redis", "rediss", "valkey", "valkeys", "unix"), "Redis"),
 }
 
 

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from .._abilities import is_result
 from ..errors import DamagedError, OptionError
 from ..model import Buffer, Item, Record
-from ._lease import LEASE, Leases
+from ._lease import Leases
 from ._parts import views
 
 _ABOUT = struct.Struct(">IQ")
@@ -93,6 +93,7 @@ class Redis:
         url: redis://, rediss://, valkey://, valkeys:// or unix://, as redis-py takes it; its password is shown nowhere.
         timeout: seconds to wait for a connection, and for each answer, then redis-py's TimeoutError.
         prefix: two places on one server have two. Not for Redis Cluster, unless the prefix is ``{in braces}``.
+        lease: seconds for which a lock outlives a holder that died.
 
     Nothing is connected to before the first use. redis-py's errors pass; a body and head above 512 MB together, which no
     string of Redis holds, raise ValueError. The server should not evict (``maxmemory-policy noeviction``, the default), or
@@ -103,28 +104,28 @@ class Redis:
         ImportError: redis-py is not installed.
     """
 
-    def __init__(self, url: str, *, timeout: float = 2.0, prefix: str = "memo") -> None:
-        self.url, self.timeout, self.prefix = url, timeout, prefix
+    def __init__(self, url: str, *, timeout: float = 2.0, prefix: str = "memo", lease: float = 15.0) -> None:
+        self.url, self.timeout, self.prefix, self.lease = url, timeout, prefix, lease
         scheme, found, rest = url.partition("://")
         scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
-        if not found or scheme not in ("redis", "rediss", "unix"):
-            raise OptionError(f"{self!r} is no URL of a Redis server: it begins with redis://, rediss:// or unix://")
+        if not found or scheme not in ("redis", "rediss", "unix") or not _has_port(url):
+            raise OptionError(f"{self!r} is no URL of a Redis server, such as redis://host:6379/0 or unix:///path")
         self._url = f"{scheme}://{rest}"
         self._pending: dict[str, float] = {}
-        self._leases = Leases(self._take, self._renew, self._free)
-        self.lock: Callable[[str, float], AbstractContextManager[bool]] = self._leases.lock
+        self.lock: Callable[[str, float], AbstractContextManager[bool]]
+        self.lock = Leases(lease, self._take, self._renew, self._free).lock
 
         from importlib.util import find_spec
 
         if find_spec("redis") is None:
             raise ImportError('redis:// needs redis-py: pip install "memo-persist[redis]"')
 
-    def __reduce__(self) -> tuple[Callable[..., Redis], tuple[str, float, str]]:
-        return _redis, (self.url, self.timeout, self.prefix)
+    def __reduce__(self) -> tuple[Callable[..., Redis], tuple[str, float, str, float]]:
+        return _redis, (self.url, self.timeout, self.prefix, self.lease)
 
     def __repr__(self) -> str:
-        parts = urlsplit(self.url)  # who, and with which password, is nobody's business
-        return f"Redis('{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}')"
+        scheme, slashes, rest = self.url.partition("://")
+        return f"Redis('{scheme}{slashes}{rest.partition('?')[0].rpartition('@')[2]}')"  # nobody's name or password
 
     @cached_property
     def _client(self) -> Any:
@@ -356,12 +357,12 @@ class Redis:
         from redis.exceptions import ResponseError
 
         try:
-            return bool(self._client.set(self._special("lock", name), token, nx=True, px=int(LEASE * 1000)))
+            return bool(self._client.set(self._special("lock", name), token, nx=True, px=int(self.lease * 1000)))
         except ResponseError:
             return None  # full, or only to be read: the store will say so
 
     def _renew(self, name: str, token: str) -> None:
-        self._client.eval(_RENEW, 1, self._special("lock", name), token, int(LEASE * 1000))
+        self._client.eval(_RENEW, 1, self._special("lock", name), token, int(self.lease * 1000))
 
     def _free(self, name: str, token: str) -> None:
         self._client.eval(_FREE, 1, self._special("lock", name), token)
@@ -388,8 +389,15 @@ class Redis:
         return [scope] if scope else sorted(each.decode() for each in self._client.smembers(self._special("scopes")))
 
 
-def _redis(url: str, timeout: float, prefix: str) -> Redis:
-    return Redis(url, timeout=timeout, prefix=prefix)
+def _redis(url: str, timeout: float, prefix: str, lease: float) -> Redis:
+    return Redis(url, timeout=timeout, prefix=prefix, lease=lease)
+
+
+def _has_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _split(name: str) -> tuple[str, str]:
