@@ -18,7 +18,8 @@ _PAUSE = 0.1  #: seconds between two looks at a lock that another has, at most
 class Leases:
     """The leases that this process holds in one store. ``seconds``: how long the store keeps a token.
 
-    ``take(name, token)``: True if it was had, False if another has it, None if none can be had here just now.
+    ``take(name, token)``: True if it was had, False if another has it, None if this store takes no locks just now: then
+    everybody goes on as if it had one, since a lock saves work and no more.
     ``renew(name, token)`` and ``free(name, token)`` do nothing where the token is another. All three may raise.
     """
 
@@ -81,7 +82,9 @@ class Lease:
     def __enter__(self) -> bool:
         deadline, pause = monotonic() + self._timeout, 0.002
         while not (had := self._leases.take(self.name, self.token)):
-            if had is None or (self._timeout >= 0 and monotonic() >= deadline):
+            if had is None:
+                return True
+            if self._timeout >= 0 and monotonic() >= deadline:
                 return False
             sleep(pause)
             pause = min(pause * 1.5, _PAUSE)
