@@ -470,7 +470,7 @@ def test_two_functions_under_one_name_are_reported(tmp_path: Path) -> None:
         ({"serializer": "yaml"}, "yaml"),
         ({"location": 3}, "location must be a folder"),
         ({"location": ""}, "empty"),
-        ({"location": "redis://here"}, "redis"),
+        ({"location": "nowhere://here"}, "nowhere"),
         ({"cache": "place"}, r"Cache\('place'\)"),
         ({"name": ""}, "name must be a text"),
         ({"version": [1]}, "version must be"),
