@@ -201,7 +201,7 @@ def open_place(
         PlaceError: the place was not made by memo, holds another kind of storage than ``kind``, does not exist
             (without ``create``), or belongs to somebody who is not trusted (without ``trust``).
     """
-    from .storages import open_storage, open_url
+    from .storages import fixed_options, open_storage, open_url
 
     asked, where = split_location(os.fspath(location))
     if is_url(where):
@@ -219,7 +219,7 @@ def open_place(
     if marker is None:
         if not create:
             raise PlaceError(f"there is no cache at {folder}")
-        marker = make_place(folder, kind)
+        marker = make_place(folder, kind, options=fixed_options)
     if kind is not None and kind != marker.storage:
         raise PlaceError(
             f"the cache at {folder} was made with storage={marker.storage!r}, not {kind!r}: leave the option out, name"
@@ -227,4 +227,4 @@ def open_place(
         )
     if not trust and (why := owner_ok(folder)):
         raise PlaceError(f"{folder} is not trusted: {why}. If you trust who can write there, pass trust_folder=True")
-    return open_storage(marker.storage, folder), marker
+    return open_storage(marker.storage, folder, **marker.options), marker

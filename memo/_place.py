@@ -20,7 +20,7 @@ from .errors import PlaceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 FORMAT = 1
 MARKER = "memo.json"
@@ -163,6 +163,7 @@ class Marker(NamedTuple):
     storage: str
     made_by: str
     limits: dict[str, Any]
+    options: dict[str, Any] = {}  # noqa: RUF012 (never changed)  #: what its storage is opened with, for ever
 
 
 def read_marker(folder: str) -> Marker | None:
@@ -200,7 +201,12 @@ def _look_into(folder: str) -> tuple[Marker, bool] | None:
 
 
 def make_place(
-    folder: str, storage: str | None = None, *, limits: Mapping[str, Any] | None = None, default: str | None = None
+    folder: str,
+    storage: str | None = None,
+    *,
+    limits: Mapping[str, Any] | None = None,
+    default: str | None = None,
+    options: Callable[[str], dict[str, Any]] | None = None,
 ) -> Marker:
     """Make a folder a cache, or open it as what it is; the first of several processes decides.
 
@@ -209,6 +215,7 @@ def make_place(
         limits: recorded in the marker, in place of those there; None leaves them.
         default: the kind for a new place when none was asked for; by itself "sqlite" on a local disk and "files" on a
             network disk, where SQLite's locks can't be relied on.
+        options: says of a kind what a new place of it is opened with for ever, such as which dbm.
 
     The folder and the missing ones above it are made with mode 0700, files with 0600, under any umask. Raises
     `PlaceError` as `read_marker`, and OSError if the disk refuses.
@@ -217,7 +224,8 @@ def make_place(
     if found is None:
         _make_folder(folder)
         kind = storage or default or ("files" if is_network(folder) else "sqlite")
-        _publish(folder, new_marker(kind)._replace(limits=dict(limits or {})), replace=False)
+        made = new_marker(kind)._replace(limits=dict(limits or {}), options=options(kind) if options else {})
+        _publish(folder, made, replace=False)
         found = _look_into(folder)
         if found is None:
             raise PlaceError(f"{folder} was removed while it was being made a cache")
@@ -271,10 +279,11 @@ def _parse(content: bytes) -> Marker | None:
         fields = json.loads(content)
         if type(fields["format"]) is int and fields["format"] > FORMAT:  # nothing else of it is ours to expect
             return Marker(fields["format"], "", str(fields.get("made_by", "a newer memo")), {})
+        fields.setdefault("options", {})
         marker = Marker(*(fields[name] for name in Marker._fields))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    kinds = (int, str, str, dict)
+    kinds = (int, str, str, dict, dict)
     return marker if all(type(value) is kind for value, kind in zip(marker, kinds, strict=True)) else None
 
 

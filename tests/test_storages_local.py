@@ -1,5 +1,6 @@
 """What the storages on a local disk promise, seen from persisted functions."""
 
+import dbm
 import json
 import os
 import pickle
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memo import Cache, persist
+from memo import Cache, MemoWarning, persist
+from memo.errors import PlaceError
+from memo.storages.shelve import FLAVOURS
 
 
 def files_below(folder):
@@ -209,6 +212,31 @@ def test_files_are_right_where_no_lock_of_the_disk_or_of_memo_does_anything(tmp_
 
 
 # ------------------------------------------------------------------------------------------------------- shelve
+
+
+def test_the_flavour_of_a_shelf_is_named_by_the_place_and_another_is_refused(tmp_path):
+    place = tmp_path / "place"
+    persist(location=place, storage="shelve")(abs_of)(-1)
+    marker = json.loads((place / "memo.json").read_text())
+    flavour = marker["options"]["flavour"]
+    assert flavour == dbm.whichdb(str(place / "shelf"))
+    other = next(one for one in FLAVOURS if one != flavour)
+    (place / "memo.json").write_text(json.dumps(marker | {"options": {"flavour": other}}))
+    said = re.escape(f"{place} is a shelf of {flavour}, not of {other}: use another location")
+    with pytest.raises(PlaceError, match=said):
+        Cache(place, strict=True).persist(abs_of)(-1)
+    with pytest.warns(MemoWarning, match=said):
+        assert Cache(place).persist(abs_of)(-1) == 1
+
+
+def test_a_place_of_a_shelf_that_this_python_can_not_open_says_so(tmp_path, monkeypatch):
+    place = tmp_path / "place"
+    persist(location=place, storage="shelve")(abs_of)(-1)
+    flavour = json.loads((place / "memo.json").read_text())["options"]["flavour"]
+    monkeypatch.setitem(sys.modules, flavour, None)
+    with pytest.warns(MemoWarning, match=f"this Python has no {re.escape(flavour)}, which .* names"):
+        assert Cache(place).persist(abs_of)(-1) == 1
+
 
 EIGHT_THREADS = """
 @cache.persist

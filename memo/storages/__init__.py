@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .sql import Sql as Sql
     from .sqlite import Sqlite as Sqlite
 
-__all__ = ["open_storage", "open_url", "opener", "url_opener"]
+__all__ = ["fixed_options", "open_storage", "open_url", "opener", "url_opener"]
 
 
 def _sqlite(folder: str, *, above: int = 65536, **options: Any) -> Storage:
@@ -113,6 +113,15 @@ def open_storage(kind: str, folder: str, /, **options: Any) -> Storage:
     storage's own class.
     """
     return opener(kind)(folder, **options)
+
+
+def fixed_options(kind: str, /) -> dict[str, Any]:
+    """What a new place of that kind is opened with for ever after, whatever Python opens it: kept in its marker."""
+    if kind != "shelve":
+        return {}
+    from .shelve import best_flavour
+
+    return {"flavour": best_flavour()}
 
 
 def url_opener(url: str, /) -> Callable[..., Storage]:

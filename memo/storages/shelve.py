@@ -1,7 +1,7 @@
 """Entries in a shelf of the standard library: one dbm file that ``shelve.open(path)`` shows as (head, mark, body).
 
-Which dbm a Python has differs from machine to machine, and none reads another's files, so the flavour is fixed in
-``shelve.json`` beside it. No flavour allows a second writer: each operation opens the file, under a lock, and closes it.
+Which dbm a Python has differs from machine to machine, and none reads another's files, so the flavour is fixed: in the
+``memo.json`` of the place, and in ``shelve.json`` beside the file, for a shelf without a place. No flavour allows a second writer: each operation opens the file, under a lock, and closes it.
 Values are pickles of a plain tuple, and nothing else is read back: a pickle that would import anything is damage.
 """
 
@@ -168,7 +168,7 @@ class Shelve:
         return str(named)
 
     def _make(self) -> str:
-        named = self.flavour or _best()
+        named = self.flavour or best_flavour()
         make_folder(self.folder)
         _module(named, self._label).open(self._path, "n", 0o600).close()  # before its label: then "r" finds a file
         new = self._label + ".new"
@@ -191,7 +191,7 @@ def _module(flavour: str, label: str) -> Any:
         )
 
 
-def _best() -> str:
+def best_flavour() -> str:
     for flavour in FLAVOURS:
         try:
             importlib.import_module(flavour)
