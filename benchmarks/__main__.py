@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import __doc__ as what_it_is
-from . import budgets, report
+from . import budgets, report, storages
 from .rows import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,6 +95,22 @@ def run(rows: list[str], rounds: int, setting: Setting) -> tuple[dict[str, dict[
     return figures, list(problems.values())
 
 
+def compare(kinds: list[str], options: argparse.Namespace) -> int:
+    """One line a storage; 1 if any of them failed or gave a wrong answer."""
+    found = {}
+    for kind in kinds:
+        print(kind, file=sys.stderr)
+        found[kind] = storages.measured(kind, options.folder, environment(), options.quick)
+    problems = [figures["problem"] for figures in found.values() if "problem" in figures]
+    print(", ".join(f"{name} {version}" for name, version in versions().items()), "", sep="\n")
+    print(*storages.lines(found), sep="\n")
+    print(*problems, sep="\n", file=sys.stderr)
+    if options.json:
+        content = {"versions": versions(), "quick": options.quick, "storages": found}
+        options.json.write_text(json.dumps(content, indent=2) + "\n")
+    return int(bool(problems) or any(figures["errors"] for figures in found.values()))
+
+
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
     for name in ("memo-persist", "blake3", "joblib", "diskcache", "numpy"):
@@ -117,7 +133,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"default {ROUNDS}")
     parser.add_argument("--folder", type=Path, help="measure on this disk; default: the one of temporary files")
     parser.add_argument("--quick", action="store_true", help="one round of small sizes, to see that it runs")
+    parser.add_argument(
+        "--storages",
+        nargs="*",
+        choices=storages.KINDS,
+        metavar="STORAGE",
+        help=f"instead, compare the storages of memo: all, or some of {', '.join(storages.KINDS)}",
+    )
     options = parser.parse_args()
+    if options.storages is not None and (options.check or options.only):
+        parser.error("--storages has no budgets and no rows: leave out --check and --only")
     if options.quick and options.check:
         parser.error("--quick measures too little for --check")
     if options.rounds < 1:
@@ -127,6 +152,8 @@ def main() -> int:
     if options.json and not options.json.parent.is_dir():
         parser.error(f"--json {options.json}: {options.json.parent} is not a folder")
 
+    if options.storages is not None:
+        return compare(options.storages or list(storages.KINDS), options)
     rows = [row for row in ROWS if not options.only or row in options.only]
     asked = [budget for budget in budgets.load() if budget.row in rows]
     disk = options.folder and options.folder.resolve()  # the children work elsewhere

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks is part of the checkout, not of what is installed
 
-from benchmarks import budgets, report, small  # noqa: E402
+from benchmarks import budgets, report, small, storages  # noqa: E402
 from benchmarks.budgets import Budget  # noqa: E402
 from benchmarks.functions import reach_5  # noqa: E402
 from benchmarks.peers import Wrong  # noqa: E402
@@ -45,6 +45,32 @@ def test_every_row_runs_and_memo_does_what_is_measured(tmp_path):
         assert found["seconds"][budget.measure]["memo"][0] > 0
         assert budget.what in done.stdout
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_every_storage_runs_without_an_error(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("--quick", "--storages", "--json", str(file), "--folder", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_text())["storages"]
+    assert set(found) == set(storages.KINDS)
+    for kind, figures in found.items():
+        assert figures["errors"] == 0
+        assert figures["hit"] > 0
+        assert kind in done.stdout
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_storage_that_loses_entries_is_noticed(monkeypatch, tmp_path):
+    from memo.storages.memory import Memory
+
+    class Losing(Memory):
+        def read(self, name):
+            return None if name.endswith("0") else super().read(name)
+
+    monkeypatch.setitem(storages.KINDS, "losing", storages.Kind("", {"storage": Losing()}, entries=5000))
+    assert storages.many_again("losing", tmp_path, True)["errors"] == 50  # never stored
+    assert storages.many("losing", tmp_path, True)["errors"] == 0
+    assert storages.many_again("losing", tmp_path, True)["errors"] > 0
 
 
 def test_a_missing_peer_fails_the_check_with_the_install_line(tmp_path):
@@ -95,6 +121,8 @@ def test_ratios_and_seconds_read_well():
     [
         (["--only", "nothing"], "invalid choice: 'nothing'"),
         (["--check", "--quick"], "too little for --check"),
+        (["--storages", "nothing"], "invalid choice: 'nothing'"),
+        (["--storages", "--check"], "no budgets"),
         (["--rounds", "0"], "at least 1"),
         (["--folder", "no/such/folder"], "is not a folder"),
         (["--json", "no/such/folder/figures.json"], "no/such/folder is not a folder"),
