@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,19 @@ for name in [name for name in os.environ if name.startswith("MEMO_") and name !=
 @pytest.fixture(autouse=True)
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMO_DIR", str(tmp_path / "default-place"))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+    """What memo warns of from here on, as if this were a new process: a function that gives the texts so far."""
+    import warnings
+
+    from memo import MemoWarning, events
+
+    monkeypatch.setattr(events, "_warned", set())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield lambda: [str(one.message) for one in caught if issubclass(one.category, MemoWarning)]
 
 
 collect_ignore = ["typing"]  # checked by mypy and pyright, never run

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pickle
 import threading
-import warnings
 
 import pytest
 
-from memo import Cache, MemoWarning, events
+from memo import Cache
 from memo.errors import DamagedError, UnreachableError, UnstorableError
 from memo.protocols import Batch, Heads, Locks, Purge, Ranks, Storage, Words
 from memo.storages._patient import FIRST, LONGEST, Patient
@@ -299,14 +298,6 @@ def test_pickles_as_what_is_below(tmp_path):
 
 
 # -- seen from a persisted function
-
-
-@pytest.fixture
-def told(monkeypatch):
-    monkeypatch.setattr(events, "_warned", set())
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield lambda: [str(one.message) for one in caught if issubclass(one.category, MemoWarning)]
 
 
 @pytest.mark.parametrize("when", ["before", "computing"])

@@ -112,6 +112,7 @@ class Redis:
             raise OptionError(f"{self!r} is no URL of a Redis server, such as redis://host:6379/0 or unix:///path")
         self._url = f"{scheme}://{rest}"
         self._pending: dict[str, float] = {}
+        self._unkept = 0  # the word of every scope for which the server takes none
         self.lock: Callable[[str, float], AbstractContextManager[bool]]
         self.lock = Leases(lease, self._take, self._renew, self._free).lock
 
@@ -270,10 +271,10 @@ class Redis:
 
             try:
                 found = self._client.eval(_WORD, 1, key, 0)
-            except ResponseError:  # out of memory, or only to be read: then a word that nothing has been stored under
+            except ResponseError:  # out of memory, or only to be read: then one that nothing has been stored under
                 import time
 
-                found = time.time_ns() // 1000
+                found = self._unkept = self._unkept or time.time_ns() // 1000
         return int(found)
 
     def bump(self, scope: str, /) -> int:
