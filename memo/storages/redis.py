@@ -141,7 +141,7 @@ class Redis:
         # its own retries would make a bounded wait a multiple of it; a connection that the server has closed since its
         # last use is opened again all the same
         ours = {"decode_responses": False, "protocol": 2, "retry": Retry(NoBackoff(), 0)}
-        options = {**patience, **parse_url(self._url), **ours}  # type: ignore[no-untyped-call]
+        options = {**patience, **parse_url(self._url), **ours}
         kind = options.get("connection_class", Connection)
         if kind is UnixDomainSocketConnection:
             del options["socket_connect_timeout"]
