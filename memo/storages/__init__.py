@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._tiered import Tiered as Tiered
     from .files import Files as Files
     from .memory import Memory as Memory
+    from .objects import Objects as Objects
     from .redis import Redis as Redis
     from .shelve import Shelve as Shelve
     from .sql import Sql as Sql
@@ -65,6 +66,7 @@ _OPENERS: dict[str, Callable[..., Storage]] = {
 _HOMES = {
     "Files": "files",
     "Memory": "memory",
+    "Objects": "objects",
     "Patient": "_patient",
     "ReadOnly": "_readonly",
     "Redis": "redis",
@@ -77,6 +79,7 @@ _HOMES = {
 
 #: scheme of a URL, up to a "+" in it -> the class that takes the whole URL
 _SCHEMES: dict[str, str] = {
+    **dict.fromkeys(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "file", "memory"), "Objects"),
     **dict.fromkeys(("postgresql", "postgres", "sqlite", "mysql", "mariadb", "mssql", "oracle"), "Sql"),
     **dict.fromkeys(("redis", "rediss", "valkey", "valkeys", "unix"), "Redis"),
 }

@@ -9,12 +9,13 @@ import time
 from typing import NamedTuple
 
 from ..errors import DamagedError
-from ..model import Record
+from ..model import Buffer, Record
 from . import _payload
 
 MAGIC = b"memo\r\n\x1a1"
 #: payload's length, head's length, time of writing in ns, mark, length of the payload's file name (0: it is in here)
 _END = struct.Struct("<QIQQI8s")
+END_SIZE = _END.size
 _TAIL = 4096  # read at once from the end: nearly every head fits
 
 #: Suffixes of formats whose readers stop at the payload's end; tried in this order when an entry is looked for.
@@ -67,6 +68,18 @@ def payload_of(stem: str, suffix: str) -> str:
 def end_of(head: bytes, mark: int, size: int, payload: str) -> list[bytes]:
     name = payload.encode()
     return [head, name, _END.pack(size, len(head), time.time_ns(), mark, len(name), MAGIC)]
+
+
+def fields_of(tail: Buffer, where: object) -> tuple[int, int, int, int, int]:
+    """What the last bytes of an entry say: payload's size, head's size, time of writing in ns, mark, size of a file's name.
+
+    Raises DamagedError where they are not the end of an entry.
+    """
+    if len(tail) >= END_SIZE:
+        *fields, magic = _END.unpack_from(tail, len(tail) - END_SIZE)
+        if magic == MAGIC:
+            return tuple(fields)
+    raise DamagedError(f"{where} is not as it was written, or too short for an entry")
 
 
 class EntryFile:
@@ -132,16 +145,13 @@ class EntryFile:
 
     def _parse(self, tail: bytes, total: int) -> End:
         """``tail``: the last bytes of the file, which has ``total``."""
-        try:
-            size, length, written, mark, named, magic = _END.unpack_from(tail, len(tail) - _END.size)
-        except struct.error:
-            raise DamagedError(f"{self.path} is too short for an entry")
-        extent = length + named + _END.size
-        if magic != MAGIC or total != (0 if named else size) + extent:
+        size, length, written, mark, named = fields_of(tail, self.path)
+        extent = length + named + END_SIZE
+        if total != (0 if named else size) + extent:
             raise DamagedError(f"{self.path} is not as it was written")
         if extent > len(tail):
             tail = _payload.read_exactly(self._file, extent, total - extent)
-        stop = len(tail) - _END.size - named
+        stop = len(tail) - END_SIZE - named
         payload = tail[stop : stop + named].decode("ascii", "replace")
         if named and (os.sep in payload or not is_payload(payload)):
             raise DamagedError(f"{self.path} names a payload that can't be one")
