@@ -62,7 +62,8 @@ class Objects:
         self.scheme, separator, _ = url.partition("://")
         if not separator:
             raise OptionError(f"objects lie behind a URL such as 's3://bucket/prefix', not {url!r}")
-        for module, extra in (("fsspec", "fsspec"), _EXTRAS.get(self.scheme, ("fsspec", "fsspec"))):
+        client, extra = _EXTRAS.get(self.scheme, ("fsspec", "fsspec"))
+        for module in ("fsspec", client):
             if find_spec(module) is None:
                 raise ImportError(
                     f'{self.scheme}:// needs {module}, which is not installed: pip install "memo-persist[{extra}]"'

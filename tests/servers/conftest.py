@@ -11,7 +11,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -46,45 +48,37 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class RedisServer:
-    """A redis-server of our own: 127.0.0.1 only, nothing on disk, whatever it holds is gone with its process."""
+class Server:
+    """A process of our own that answers on a port of 127.0.0.1; what it holds is gone with it."""
 
-    def __init__(self, program: str, folder: Path) -> None:
-        self._program, self._folder = program, folder
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
 
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def client(self) -> Any:
-        """A connection of the test's own, for looking at and changing what the server holds."""
-        import redis
-
-        return redis.Redis(host="127.0.0.1", port=self.port)
-
     def start(self, *options: str) -> None:
-        """Start it, empty, and wait until it answers. ``options``: of redis-server, as ``"--maxmemory", "2mb"``."""
-        command = [
-            self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder), "--save", "",
-            "--appendonly", "no", "--daemonize", "no", "--logfile", str(self._folder / "redis.log"), *options,
-        ]  # fmt: skip
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        """Start it, empty, and wait until it answers. ``options``: more of the command line."""
+        log = self._folder / "server.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*self.command(), *options], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
         until = time.monotonic() + _BIRTH
-        while not self._answers():
+        while not self.answers():
             if self._process.poll() is not None or time.monotonic() > until:
                 self.kill()
-                raise RuntimeError(f"redis-server did not start: {(self._folder / 'redis.log').read_text()[-2000:]}")
+                raise RuntimeError(f"{self.command()[0]} did not start: {log.read_text()[-2000:]}")
             time.sleep(0.01)
 
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
-        except OSError:
-            return False
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        raise NotImplementedError
 
     def kill(self) -> None:
         """SIGKILL: connections break, new ones are refused. A stopped one dies as well."""
@@ -111,6 +105,71 @@ class RedisServer:
         self._process.send_signal(number)
 
 
+class RedisServer(Server):
+    """A redis-server: nothing on disk. ``start`` takes its options, as ``"--maxmemory", "2mb"``."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        super().__init__(folder)
+        self._program = program
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> Any:
+        """A connection of the test's own, for looking at and changing what the server holds."""
+        import redis
+
+        return redis.Redis(host="127.0.0.1", port=self.port)
+
+    def command(self) -> list[str]:
+        return [
+            self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder), "--save", "",
+            "--appendonly", "no", "--daemonize", "no",
+        ]  # fmt: skip
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
+
+
+class S3Server(Server):
+    """moto: S3 over real HTTP. Whoever is to be refused needs ``denying`` for the next start."""
+
+    denying = False
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        # the first request of all is let through: the one that makes the bucket
+        shell = ["env", "INITIAL_NO_AUTH_ACTION_COUNT=1"] if self.denying else []
+        return [*shell, sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/moto-api/", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def client(self) -> Any:
+        """A connection of the test's own, for making buckets and looking at what is in them."""
+        import boto3
+
+        return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id="test", aws_secret_access_key="test")
+
+    def bucket(self, name: str = "bucket") -> str:
+        """A new bucket; its name."""
+        self.client().create_bucket(Bucket=name)
+        return name
+
+
 @pytest.fixture
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A running, empty redis-server of this test alone."""
@@ -124,3 +183,31 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="module")
+def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    for module in ("s3fs", "boto3", "moto.server"):
+        needs(module)
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def s3_server(_moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """A running S3 server, and an environment in which ``s3://`` means that one; tests share it, so take a new bucket."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    settings = {
+        "AWS_ENDPOINT_URL": _moto.endpoint, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    if not _moto.running:
+        _moto.start()
+    return _moto
