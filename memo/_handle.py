@@ -238,7 +238,7 @@ class Method:
 
 
 class Bound(partial):  # type: ignore[type-arg]
-    """``obj.f``: calls at the speed of C, and handles with ``obj`` filled in."""
+    """``obj.f``: calls at the speed of C, and handles with ``obj`` filled in. Or a persisted partial, callable object."""
 
     __slots__ = ()
 
@@ -246,17 +246,18 @@ class Bound(partial):  # type: ignore[type-arg]
         if name == "__signature__":  # asked for before __wrapped__, which knows no object
             from inspect import signature
 
-            return signature(partial(self.func, *self.args))
+            return signature(partial(self.func, *self.args, **self.keywords))
         attribute = getattr(self.func, name)
         own = _WITH_ARGUMENTS.get(name)
         if own is None:
-            return self.args[0] if name == "__self__" else attribute
+            return self.args[0] if name == "__self__" and self.args else attribute
         if own == 0:
-            return partial(attribute, *self.args)
-        return lambda first, /, *args, **kwargs: attribute(first, *self.args, *args, **kwargs)
+            return partial(attribute, *self.args, **self.keywords)
+        return lambda first, /, *args, **kwargs: attribute(first, *self.args, *args, **{**self.keywords, **kwargs})
 
     def __repr__(self) -> str:
-        return f"<persisted method {self.func.__qualname__} of {self.args[0]!r}>"
+        filled = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.keywords.items())]
+        return f"<persisted {self.func.__qualname__} with {', '.join(filled)}>"
 
 
 def attach(runner: Runner, handle: type[Handle] = Handle) -> FunctionType:

@@ -1,12 +1,10 @@
-"""@persist: validates the options, builds the parts, picks what the decorated thing becomes.
+"""@persist: validates the options, builds the parts, hands both to ``_kinds``.
 
 The one place that knows the defaults. Whatever can't be right raises here, at decoration, in words for a stranger;
 nothing is opened, read or created before the first call.
 """
 
 from __future__ import annotations
-
-from types import FunctionType, MethodType
 
 from .errors import OptionError
 
@@ -79,19 +77,19 @@ else:  # overloads cost importing typing; the implementation is all that runs
         Raises:
             OptionError: for options or functions that can't be right.
         """
+        from ._kinds import decorate
+
         if function is None:
             settled = _settle(options)
-            return lambda function: _decorate(function, settled)
+            return lambda function: decorate(function, settled)
         if isinstance(function, (str, bytes)) or not (
             callable(function) or hasattr(function, "__func__") or isinstance(function, property)
         ):
             raise OptionError(
                 f"@persist takes options by name, such as @persist(location={function!r}); got {function!r}"
             )
-        return _decorate(function, _settle(options))
+        return decorate(function, _settle(options))
 
-
-_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 #: What peers call what memo calls otherwise; the answer to an unknown option.
 _PEERS = {
@@ -199,123 +197,3 @@ def unknown_option(of: str, name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, known, 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{of}() has no option {name!r}.{hint} It takes {', '.join(sorted(known))}"
-
-
-# -------------------------------------------------------------------------------------------------- what is decorated
-
-
-def _decorate(function: Any, settled: dict[str, Any]) -> Any:
-    if isinstance(function, staticmethod):
-        return staticmethod(_decorate(function.__func__, settled))
-    if isinstance(function, property):
-        if function.fget is None:
-            raise OptionError("this property has no getter to persist")
-        return property(_decorate(function.fget, settled), function.fset, function.fdel, function.__doc__)
-    from . import _handle
-
-    if isinstance(function, classmethod):
-        return _handle.Method(_wrap(function.__func__, settled), of_class=True)
-    wrapper = _wrap(function, settled)
-    return _handle.Method(wrapper) if _in_class_body(function) else wrapper
-
-
-def _in_class_body(function: FunctionType) -> bool:
-    """Whether the decorator runs in the body of the class that the function's qualified name says."""
-    from sys import _getframe
-
-    owner = function.__qualname__.rpartition(".")[0]
-    if not owner or owner.endswith("<locals>"):
-        return False
-    frame = _getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "memo":
-        frame = frame.f_back  # type: ignore[assignment]
-    return frame is not None and frame.f_locals.get("__qualname__") == owner
-
-
-def _wrap(function: Any, settled: dict[str, Any]) -> FunctionType:
-    from . import _handle
-    from ._options import Options
-    from ._run import Runner
-
-    _can_be_persisted(function)
-    options = Options(**settled)
-    _fits(function, options)
-    _marked(function, options)
-    if function.__code__.co_flags & _COROUTINE:
-        from ._async import AsyncHandle, AsyncRunner
-
-        return _handle.attach(AsyncRunner(function, options), AsyncHandle)
-    return _handle.attach(Runner(function, options))
-
-
-def _marked(function: FunctionType, options: Any) -> None:
-    """NoHash[T] and HashBy[fn] on parameters act as ignore= and key= do, which win where both speak."""
-    import sys
-
-    annotations = function.__annotations__
-    if not annotations or callable(options.key):
-        return
-    if "memo.fingerprint._hooks" not in sys.modules and not any(map(_may_name_a_mark, annotations.values())):
-        return  # nobody has a mark to annotate with
-    from .fingerprint import NoHash, marks
-
-    given = options.key or {}
-    found = {
-        n: m for n, m in marks(annotations, function.__globals__).items() if n not in given and n not in options.ignore
-    }
-    options.ignore += tuple(name for name, mark in found.items() if mark is NoHash)
-    by = {name: mark for name, mark in found.items() if mark is not NoHash}
-    if by:
-        options.key = {**given, **by}
-
-
-def _may_name_a_mark(annotation: object) -> bool:
-    """Whether it is text (as all are under ``from __future__ import annotations``) that is yet to load the marks."""
-    return isinstance(annotation, str) and ("HashBy" in annotation or "NoHash" in annotation)
-
-
-def _can_be_persisted(function: Any) -> None:
-    """OptionError for what this memo can't persist, and why."""
-    name = getattr(function, "__qualname__", None) or repr(function)
-    if isinstance(function, type):
-        raise OptionError(f"{name} is a class: persist a function that makes its instances, or its methods")
-    if isinstance(function, MethodType):
-        raise OptionError(f"{name} is a method already bound to an object: decorate it in the class body")
-    if not isinstance(function, FunctionType):
-        kind = type(function).__name__
-        raise OptionError(f"{name} is a {kind}, not a Python function: wrap it in a function, def f(...): return ...")
-    from ._handle import runner_of
-
-    if runner_of(function) is not None:
-        raise OptionError(f"{name} is persisted already: one @persist is enough")
-    flags = function.__code__.co_flags
-    if flags & _ASYNC_GENERATOR:
-        raise OptionError(f"{name} is an async generator function, which this memo can't persist yet")
-    if flags & _GENERATOR:
-        raise OptionError(
-            f"{name} is a generator function: what it returns can be consumed once only, so there is nothing to store;"
-            f" persist a function that returns list(...)"
-        )
-
-
-def _fits(function: FunctionType, options: Any) -> None:
-    """OptionError for options that do not fit this function."""
-    from ._wrapper import Parameters
-
-    names = Parameters(function.__code__).names
-    for option, wanted in (("ignore", options.ignore), ("key", options.key if isinstance(options.key, dict) else ())):
-        for parameter in wanted:
-            if parameter not in names:
-                raise OptionError(
-                    f"{option} names {parameter!r}, which {function.__qualname__}() does not take:"
-                    f" its parameters are {', '.join(names) or 'none'}"
-                )
-    both = set(options.key) & set(options.ignore) if isinstance(options.key, dict) else set()
-    if both:
-        raise OptionError(f"{sorted(both)[0]!r} is in ignore= and in key=: choose one")
-    if callable(options.key) and options.ignore:
-        raise OptionError(
-            "key= as a function of the call and ignore= exclude each other: the function decides what counts"
-        )
-    if options.code == "off" and options.version is None:
-        raise OptionError('code="off" needs version=: say which version this is, and change it when results change')

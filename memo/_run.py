@@ -17,7 +17,7 @@ from ._call import full_name, make_call, scope_of
 from ._counts import Counts
 from ._options import Options
 from ._state import State
-from ._wrapper import Parameters, generate
+from ._wrapper import Parameters, generate, passes_on
 from .errors import NotCachedError, UnkeyableError
 from .model import Call, Event, Fresh, Hit, Miss
 
@@ -56,6 +56,8 @@ class Runner:
         self.wrapper, self.bind, self.invoke, self.encode = generate(
             self, function, self.parameters, options.ignore, options.key, self.kind, self.is_short
         )
+        inner = passes_on(function)
+        self._inner = None if inner is None else Inner(inner, options)
         self.counts = Counts(self.name)
         self._cache: Cache | None = None
         self._policy: Policy | None = None
@@ -101,7 +103,7 @@ class Runner:
             if state is None:
                 if mode.name == "only-cached":
                     why = "the cache can't be used" if key else "an argument has no key"
-                    raise NotCachedError(Miss(Call(self.name, "", self.counted, self._counted(values)), why))
+                    raise NotCachedError(Miss(Call(self.name, "", *self._counted(values)), why))
                 if mode.name != "off":
                     next(self.counts.misses)
                 return self.invoke(self.function, values)
@@ -273,6 +275,8 @@ class Runner:
         from .fingerprint import encode
 
         names, key = self.counted, self.options.key
+        if self._inner is not None:
+            names, values = self._inner.made(names, values)
         if callable(key):
             names, values = ("key",), (key(Call(self.name, "", names, values)),)
         try:
@@ -283,13 +287,14 @@ class Runner:
             raise
 
     def make_call(self, state: State, captures: bytes, key: bytes, values: tuple[Any, ...]) -> Call:
-        return make_call(self.name, state.prefix, captures, key, self.counted, self._counted(values))
+        return make_call(self.name, state.prefix, captures, key, *self._counted(values))
 
-    def _counted(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(self.counted) == len(values):
-            return values
-        bound = dict(zip(self.parameters.names, values, strict=True))
-        return tuple(bound[name] for name in self.counted)
+    def _counted(self, values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Names and values of what counts of a call."""
+        if len(self.counted) != len(values):
+            bound = dict(zip(self.parameters.names, values, strict=True))
+            values = tuple(bound[name] for name in self.counted)
+        return (self.counted, values) if self._inner is None else self._inner.counted(self.counted, values)
 
     def clear(self) -> None:
         """Everything stored for this function, in O(1): from now on another word is its mark."""
@@ -312,6 +317,35 @@ class Runner:
         """Flags have changed: look up the place and what is asked of it again."""
         self._cache = None
         self.state = State(self.counts.front, self.encode_values)
+
+
+class Inner:
+    """What a decorator wrapped, to tell that ``f(1)`` and ``f(x=1)`` are one call although it takes ``*args, **kwargs``.
+
+    Only the key is made so; the call is handed on as it came, whatever the decorator does with it.
+    """
+
+    def __init__(self, function: FunctionType, options: Options) -> None:
+        parameters = Parameters(function.__code__)
+        self._bind = generate(self, function, parameters, (), None)[1]
+        self._names, self._ignored = parameters.names, options.ignore
+        self._makers = options.key if isinstance(options.key, dict) else {}
+
+    def counted(self, names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        try:
+            args, kwargs = values
+            bound = zip(self._names, self._bind(*args, **kwargs), strict=True)
+        except (TypeError, ValueError):  # the decorator takes other arguments than what it wraps; or they are ignored
+            return names, values
+        counted = {name: value for name, value in bound if name not in self._ignored}
+        return tuple(counted), tuple(counted.values())
+
+    def made(self, names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        names, values = self.counted(names, values)
+        return names, tuple(
+            self._makers[name](value) if name in self._makers else value
+            for name, value in zip(names, values, strict=True)
+        )
 
 
 def _flags_changed() -> None:

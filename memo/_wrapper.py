@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from ._run import Runner
-
 #: Exact types whose marshal bytes (version 2) are canonical. marshal would take any buffer for bytes: hence the check.
 PLAIN = frozenset((int, str, float, bool, type(None), bytes, complex))
 SHORT = 1000  #: bytes; a longer encoding is replaced by its digest before it becomes a key of the front
@@ -74,6 +72,16 @@ class Parameters:
         return ", ".join(parts)
 
 
+def passes_on(function: FunctionType) -> FunctionType | None:
+    """What a decorator wrapped, where the wrapper's own signature says nothing: ``(*args, **kwargs)``."""
+    own, inner = Parameters(function.__code__), function
+    if not (own.varargs and own.varkeywords and len(own.names) == 2):
+        return None
+    while (wrapped := getattr(inner, "__wrapped__", None)) is not None and isinstance(wrapped, FunctionType):
+        inner = wrapped
+    return None if inner is function else inner
+
+
 _SOURCE = """\
 def {make}({r}, {plain}, {short}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}, {Exception}{makers}):
     {define} {name}({declaration}):
@@ -116,7 +124,7 @@ _KINDS = {"function": ("def", "return {r}.run"), "coroutine": ("async def", "ret
 
 
 def generate(
-    runner: Runner,
+    runner: Any,
     function: FunctionType,
     parameters: Parameters,
     ignored: Iterable[str],

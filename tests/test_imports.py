@@ -21,7 +21,7 @@ PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {"_project", "_clearing", "_call", "_entry", "_front", "_flight", "_place", "_upkeep", "events", "settings"}
 ENGINE = {"_body", "_cache", "_location", "_opened", "explain"}
 FACE = {
-    "_async", "_attempt", "_counts", "_handle", "_map", "_options", "_persist", "_recording", "_run", "_state", "_wrapper",
+    "_async", "_attempt", "_counts", "_handle", "_kinds", "_map", "_options", "_persist", "_recording", "_run", "_state", "_wrapper",
 }  # fmt: skip
 EDGES = {"flags", "cli", "sharing", "__main__"}
 

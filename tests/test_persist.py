@@ -492,7 +492,7 @@ def test_functions_that_cannot_be_persisted() -> None:
         yield 1
 
     for function, says in (
-        (both, "async"), (generator, "generator"), (len, "not a Python function"),
+        (both, "async"), (generator, "generator"), (len, r"whose code memo can't see: say with version="),
         (int, "is a class"), ("text", "options by name"), (persist(storage="memory")(lambda: 1), "persisted already"),
     ):  # fmt: skip
         with pytest.raises(OptionError, match=says):
