@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memo.protocols import Serializer
 
+    from ._arrow import Arrow as Arrow
+    from ._arrow import Parquet as Parquet
     from ._joblib import Joblib as Joblib
     from ._json import Json as Json
     from ._numpy import Numpy as Numpy
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
 
 #: class -> its module; the name of a serializer is its class's in lower case
 _HOMES = {
+    "Arrow": "_arrow",
     "Bytes": "_raw",
     "Cloudpickle": "_pickle",
     "Joblib": "_joblib",
     "Json": "_json",
     "Numpy": "_numpy",
+    "Parquet": "_arrow",
     "Pickle": "_pickle",
     "Text": "_raw",
 }

@@ -12,6 +12,8 @@ from typing import Any
 
 from memo.errors import DamagedError, UnstorableError
 
+from ._same import named
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FunctionType
@@ -94,15 +96,11 @@ def _fault(value: Any) -> tuple[str, str] | None:
     if kind is dict:
         for key, item in value.items():
             if type(key) is not str:
-                return "", f"has the key {key!r} of type {_named(type(key))}; keys in JSON are str"
+                return "", f"has the key {key!r} of type {named(type(key))}; keys in JSON are str"
             if type(item) not in _LEAVES and (fault := _fault(item)):
                 return f"[{dumps(key, ensure_ascii=False)}]{fault[0]}", fault[1]
         return None
     for base, back in _BASES:
         if isinstance(value, base):
-            return "", f"is of type {_named(kind)}, which would come back from JSON as {back}"
-    return "", f"is of type {_named(kind)}, which JSON does not have"
-
-
-def _named(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            return "", f"is of type {named(kind)}, which would come back from JSON as {back}"
+    return "", f"is of type {named(kind)}, which JSON does not have"

@@ -16,6 +16,8 @@ from typing import Any
 
 from memo.errors import DamagedError, UnstorableError
 
+from ._same import changed_in, is_record, named
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FunctionType
@@ -48,7 +50,7 @@ class Typed:
     def dump(self, value: Any, /) -> list[Buffer]:
         try:
             data = self._encode(value)
-            changed = _changed(value, self._decode(data))
+            changed = changed_in(value, self._decode(data))
         except Exception as error:  # each library has its own
             raise UnstorableError(
                 f"a {type(value).__qualname__} can't be written as JSON and read back as {self._shown}: {error}"
@@ -143,7 +145,7 @@ def _told(annotation: Any, kinds: dict[Any, None]) -> str:
         return _told(annotation.__supertype__, kinds)
     if not isinstance(annotation, type):
         return str(annotation)
-    name = _named(annotation)
+    name = named(annotation)
     if annotation in kinds:
         return name
     kinds[annotation] = None
@@ -156,16 +158,11 @@ def _told(annotation: Any, kinds: dict[Any, None]) -> str:
     return f"{name}{{{', '.join(f'{key}: {_told(each, kinds)}' for key, each in fields.items())}}}{defaults or ''}"
 
 
-def _named(kind: type) -> str:
-    module = "__main__" if kind.__module__ == "__mp_main__" else kind.__module__  # a spawned worker's is the script's
-    return kind.__qualname__ if module in ("builtins", "types") else f"{module}.{kind.__qualname__}"
-
-
 def _fields(kind: type) -> dict[str, Any]:
     for own in ("model_fields", "__pydantic_fields__"):  # pydantic's models and dataclasses
         if fields := kind.__dict__.get(own) or getattr(kind, own, None):
             return {f"{name} {field.alias or ''}": field.annotation for name, field in fields.items()}
-    if not _is_record(kind):
+    if not is_record(kind):
         return {}
     return typing.get_type_hints(kind, include_extras=True)
 
@@ -181,12 +178,7 @@ def _omitted(kind: type) -> dict[str, Any]:
 
 def _default(value: Any) -> str:
     plain = value is None or type(value) in (bool, int, float, str, bytes)
-    return repr(value) if plain else _named(value if isinstance(value, type) else type(value))
-
-
-def _is_record(kind: type) -> bool:
-    marks = ("__dataclass_fields__", "__struct_fields__", "__attrs_attrs__", "__total__", "_fields")
-    return any(hasattr(kind, mark) for mark in marks)
+    return repr(value) if plain else named(value if isinstance(value, type) else type(value))
 
 
 # --------------------------------------------------------------------------------------------------------- libraries
@@ -196,7 +188,7 @@ def _msgspec(annotation: Any, kinds: dict[Any, None]) -> tuple[Callable[[Any], b
     import msgspec
 
     for kind in kinds:
-        if _named(kind) not in _MSGSPEC and not (_is_record(kind) or issubclass(kind, enum.Enum)):
+        if named(kind) not in _MSGSPEC and not (is_record(kind) or issubclass(kind, enum.Enum)):
             raise TypeError(kind)
         if hasattr(kind, "__pydantic_validator__"):
             raise TypeError(kind)
@@ -216,61 +208,3 @@ def _pydantic(annotation: Any, kinds: dict[Any, None]) -> tuple[Callable[[Any], 
         return adapter.dump_json(value, indent=2, **options)  # type: ignore[arg-type]
 
     return encode, lambda data: adapter.validate_json(bytes(data))
-
-
-# ------------------------------------------------------------------------------------------------------ verification
-
-
-def _changed(one: Any, other: Any) -> tuple[str, str] | None:
-    """Where two values differ, in value or in type, and how."""
-    kind = type(one)
-    if kind is not type(other):
-        return "", f"is of type {_named(kind)} and would be {_named(type(other))}"
-    if kind in (list, tuple) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
-        if len(one) != len(other):
-            return "", f"has {len(one)} items and would have {len(other)}"
-        pairs = zip(range(len(one)), zip(one, other, strict=True), strict=True)
-        return _first((f"[{index}]", *both) for index, both in pairs)
-    if kind is dict:
-        if len(one) != len(other):
-            return "", f"has {len(one)} keys and would have {len(other)}"
-        keys = _first((f" key {mine!r}", mine, its) for mine, its in zip(one, other, strict=True))
-        return keys or _first((f"[{key!r}]", one[key], other[key]) for key in one)
-    if kind in (set, frozenset):
-        mine = {item: item for item in one}
-        if one != other:
-            return "", f"is {one!r} and would be {other!r}"
-        return _first((f" item {item!r}", mine[item], item) for item in other)
-    if kind is float:
-        return None if one.hex() == other.hex() else ("", f"is {one!r} and would be {other!r}")
-    if (parts := _parts(one)) is not None:
-        theirs = _parts(other)
-        assert theirs is not None
-        if parts.keys() != theirs.keys():
-            return "", f"has {', '.join(parts)} and would have {', '.join(theirs)}"
-        return _first((f".{name}", parts[name], theirs[name]) for name in parts)
-    return None if one is other or (one == other and repr(one) == repr(other)) else (
-        "", f"is {one!r} and would be {other!r}"
-    )  # fmt: skip
-
-
-def _first(pairs: Any) -> tuple[str, str] | None:
-    for path, one, other in pairs:
-        if one is not other and (found := _changed(one, other)):
-            return path + found[0], found[1]
-    return None
-
-
-def _parts(value: Any) -> dict[str, Any] | None:
-    """What an instance of a class with fields consists of; None for all other values."""
-    kind = type(value)
-    if not (_is_record(kind) or hasattr(kind, "__pydantic_fields__")):
-        return None
-    parts = dict(getattr(value, "__dict__", {}))
-    names = [*getattr(kind, "__struct_fields__", ()), *getattr(kind, "__dataclass_fields__", ())]
-    names += [each.name for each in getattr(kind, "__attrs_attrs__", ())]
-    parts |= {name: getattr(value, name) for name in names if hasattr(value, name)}
-    for own in ("__pydantic_extra__", "__pydantic_private__", "__pydantic_fields_set__"):
-        if hasattr(value, own):
-            parts[own] = getattr(value, own)
-    return parts
