@@ -72,6 +72,7 @@ def value_of(table: Any, data: memoryview | None) -> Any:
         import polars
 
         frame: Any = polars.from_arrow(table)
+        frame.columns = table.column_names  # it has names of its own for empty ones
         return frame if kind == "polars.DataFrame" else frame.to_series()
     if kind not in ("pandas.DataFrame", "pandas.Series"):
         raise DamagedError(f"a table of kind {kind!r}, which memo does not know")
