@@ -33,6 +33,8 @@ class End(NamedTuple):
     mark: int
     written: int
     payload: str
+    start: int = 0  #: where in the file the body begins
+    undo: bytes = b""  #: what to put back into it (HDF5)
 
 
 def checked(component: str) -> str:

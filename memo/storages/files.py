@@ -37,6 +37,9 @@ class Files:
     before it returns. Raises OSError as the disk does, and DamagedError for a file that is not what was written.
     """
 
+    _entry: type[EntryFile] = EntryFile
+    _forms: tuple[str, ...] = ONE_FILE  # suffixes of the file that has the head; looked for in this order
+
     def __init__(self, folder: str | os.PathLike[str], *, map_from: int = 256 * 1024, durable: bool = False) -> None:
         self.folder, self.map_from, self.durable = os.fspath(folder), map_from, durable
         self._new = os.path.join(self.folder, "_new")
@@ -49,11 +52,11 @@ class Files:
         self.rank, self.lowest, self.ranked, self.totals = ranks.rank, ranks.lowest, ranks.ranked, ranks.totals
         self._mirror = Mirror(os.path.join(self.folder, "_words.map"))
 
-    def __reduce__(self) -> tuple[Callable[..., Files], tuple[str, int, bool]]:
-        return _files, (self.folder, self.map_from, self.durable)
+    def __reduce__(self) -> tuple[Callable[..., Files], tuple[type[Files], str, int, bool]]:
+        return _rebuilt, (type(self), self.folder, self.map_from, self.durable)
 
     def __repr__(self) -> str:
-        return f"Files({self.folder!r})"
+        return f"{type(self).__name__}({self.folder!r})"
 
     # -- the four verbs
 
@@ -82,25 +85,11 @@ class Files:
         suffix: str = "",
     ) -> None:
         path = self._path(name)
-        folder, stem = os.path.split(path)
-        payload = payload_of(stem, suffix)
         if not self._swept:
             self._sweep()
         litter: list[str] = []
         try:
-            with self._aside(litter) as file:
-                _payload.reserve(file, size)
-                if (done := _payload.write_parts(file, parts)) != size:
-                    raise ValueError(f"the parts of this body are {done} bytes, {size} were announced")
-                end = end_of(head(), mark, size, payload)
-                if not payload:
-                    _payload.write_parts(file, end)
-            if payload:
-                with self._aside(litter) as file:
-                    _payload.write_parts(file, end)
-                _payload.place(litter[0], os.path.join(folder, payload))
-                litter[0] = os.path.join(folder, payload)
-            target = path if payload else path + suffix
+            target = self._make(litter, name, parts, head, size, mark, suffix)
             with self._turns[name]:
                 old = self._files(path, target)
                 _payload.place(litter[-1], target)
@@ -112,7 +101,36 @@ class Files:
             for aside in litter:
                 _payload.unlink(aside)
         if self.durable:
-            _payload.sync_folder(folder)
+            _payload.sync_folder(os.path.dirname(path))
+
+    def _make(
+        self,
+        litter: list[str],
+        name: str,
+        parts: Iterable[Buffer],
+        head: Callable[[], bytes],
+        size: int,
+        mark: int,
+        suffix: str,
+    ) -> str:
+        """The entry's file, complete, last in ``litter``; and what it is to be called."""
+        path = self._path(name)
+        folder, stem = os.path.split(path)
+        payload = payload_of(stem, suffix)
+        with self._aside(litter) as file:
+            _payload.reserve(file, size)
+            if (done := _payload.write_parts(file, parts)) != size:
+                raise ValueError(f"the parts of this body are {done} bytes, {size} were announced")
+            end = end_of(head(), mark, size, payload)
+            if not payload:
+                _payload.write_parts(file, end)
+        if not payload:
+            return path + suffix
+        with self._aside(litter) as file:
+            _payload.write_parts(file, end)
+        _payload.place(litter[0], os.path.join(folder, payload))
+        litter[0] = os.path.join(folder, payload)
+        return path
 
     def remove(self, name: str, /) -> None:
         with self._turns[name]:
@@ -129,7 +147,7 @@ class Files:
             if is_payload(file):
                 continue
             try:
-                with EntryFile(os.path.join(folder, file)) as entry:
+                with self._entry(os.path.join(folder, file)) as entry:
                     end = entry.end()
             except (OSError, DamagedError):  # removed meanwhile, or damaged: reading it says so
                 continue
@@ -234,7 +252,7 @@ class Files:
         moved = None
         while not found and moved is not self._moved:  # a write may give it the other form between the two looks
             moved = self._moved
-            found = [entry for suffix in ONE_FILE if (entry := _opened(path + suffix)) is not None]
+            found = [entry for suffix in self._forms if (entry := self._opened(path + suffix)) is not None]
         if len(found) == 2:
             found.sort(key=EntryFile.written)
             found.pop(0).close()
@@ -243,8 +261,8 @@ class Files:
     def _files(self, path: str, target: str, only: tuple[int, int] | None = None) -> list[Callable[[], None]]:
         """What removes the files that this entry has now, but for ``target``, unless they were replaced meanwhile."""
         unlinks: list[Callable[[], None]] = []
-        for suffix in ONE_FILE:
-            entry = _opened(path + suffix)
+        for suffix in self._forms:
+            entry = self._opened(path + suffix)
             if entry is None:
                 continue
             with entry:
@@ -260,6 +278,12 @@ class Files:
                 unlinks.append(partial(_payload.unlink, os.path.join(os.path.dirname(path), payload)))
         return unlinks
 
+    def _opened(self, path: str) -> EntryFile | None:
+        try:
+            return self._entry(path)
+        except FileNotFoundError:
+            return None
+
     @contextmanager
     def _aside(self, litter: list[str]) -> Iterator[int]:
         """A new file to write to, entered in ``litter`` until it has a place."""
@@ -272,13 +296,6 @@ class Files:
                 os.fsync(file)
         finally:
             os.close(file)
-
-
-def _opened(path: str) -> EntryFile | None:
-    try:
-        return EntryFile(path)
-    except FileNotFoundError:
-        return None
 
 
 def _unlink_same(path: str, inode: tuple[int, int]) -> None:
@@ -306,5 +323,5 @@ def _is_named(payload: str) -> bool:
         return False
 
 
-def _files(folder: str, map_from: int, durable: bool) -> Files:
-    return Files(folder, map_from=map_from, durable=durable)
+def _rebuilt(kind: type[Files], folder: str, map_from: int, durable: bool) -> Files:
+    return kind(folder, map_from=map_from, durable=durable)
