@@ -15,6 +15,8 @@ KINDS = {
     "only rows": lambda folder: open_storage("sqlite", folder, above=1 << 30),
     "files": lambda folder: open_storage("files", folder),
     "shelve": lambda folder: open_storage("shelve", folder),
+    "hdf5": lambda folder: open_storage("hdf5", folder),
+    "pytables": lambda folder: open_storage("pytables", folder),
     "memory": lambda folder: Memory(),
     "spill of memory": lambda folder: Spill(Memory(), Memory(), above=100),
     "memory before memory": lambda folder: Tiered(Memory(), Memory()),

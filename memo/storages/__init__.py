@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from ._spill import Spill as Spill
     from ._tiered import Tiered as Tiered
     from .files import Files as Files
+    from .hdf5 import Hdf5 as Hdf5
     from .memory import Memory as Memory
     from .objects import Objects as Objects
+    from .pytables import Pytables as Pytables
     from .redis import Redis as Redis
     from .shelve import Shelve as Shelve
     from .sql import Sql as Sql
@@ -55,19 +57,35 @@ def _memory(folder: str, **options: Any) -> Storage:
     return Memory(**options)
 
 
+def _hdf5(folder: str, **options: Any) -> Storage:
+    from .hdf5 import Hdf5
+
+    return Hdf5(folder + "/hdf5", **options)
+
+
+def _pytables(folder: str, **options: Any) -> Storage:
+    from .pytables import Pytables
+
+    return Pytables(folder + "/pytables", **options)
+
+
 _OPENERS: dict[str, Callable[..., Storage]] = {
     "sqlite": _sqlite,
     "files": _files,
     "shelve": _shelve,
     "memory": _memory,
+    "hdf5": _hdf5,
+    "pytables": _pytables,
 }
 
 #: class -> its module
 _HOMES = {
     "Files": "files",
+    "Hdf5": "hdf5",
     "Memory": "memory",
     "Objects": "objects",
     "Patient": "_patient",
+    "Pytables": "pytables",
     "ReadOnly": "_readonly",
     "Redis": "redis",
     "Shelve": "shelve",
