@@ -1133,6 +1133,91 @@ miss(
 )
 miss("two equal constants, one changed", "A = 1\nB = <<1||2>>\n", "A + B")
 miss("two equal functions, one changed", "def g(x): return 1\ndef h(x): return <<1||2>>\n", "(g(x), h(x))")
+miss("flag of a library", "import json\njson.PKG = <<1||2>>\n", "json.PKG")
+miss("flag of a library by type", "import json\njson.PKG = <<1||True>>\n", "repr(json.PKG)")
+miss("flag of a library by getattr", "import json\n<<||json.PKG = 1>>\n", "getattr(json, 'PKG', 0)")
+miss("flag of a library by hasattr", "import json\n<<||json.PKG = 1>>\n", "hasattr(json, 'PKG')")
+miss("flag of a compiled library", "import math\nmath.PKG = <<1||2>>\n", "math.PKG")
+miss("flag of a package", "import numpy\nnumpy.linalg.PKG = <<1||2>>\n", "numpy.linalg.PKG")
+miss("flag of sys", "import sys\nsys.PKG = <<1||2>>\n", "sys.PKG")
+miss("flag of sys by getattr", "import sys\n<<||sys.PKG = 1>>\n", "getattr(sys, 'PKG', 0)")
+miss("flag among the builtins", "import builtins\nbuiltins.PKG = <<1||2>>\n", "PKG")
+miss("flag of builtins", "import builtins\nbuiltins.PKG = <<1||2>>\n", "builtins.PKG")
+miss("helper among the builtins", "import builtins\nbuiltins.PKG = lambda x: <<1||2>>\n", "PKG(x)")
+miss("dict of a library", "import json\njson.PKG = {'a': <<1||2>>}\n", "json.PKG['a']")
+miss("object of a library", "import json\nclass C: pass\njson.PKG = C()\njson.PKG.a = <<1||2>>\n", "json.PKG.a")
+miss(
+    "namespace of a library",
+    "import json, types\njson.PKG = types.SimpleNamespace(a=<<1||2>>)\n",
+    "json.PKG.a",
+)
+miss("array of a library", "import json, numpy\njson.PKG = numpy.array([<<1||2>>])\n", "json.PKG.sum()")
+miss("flag of a library's class", "import json\njson.JSONDecoder.PKG = <<1||2>>\n", "json.JSONDecoder.PKG")
+miss(
+    "flag of a library's class imported",
+    "from json import JSONDecoder\nJSONDecoder.PKG = <<1||2>>\n",
+    "JSONDecoder.PKG",
+)
+miss(
+    "method put into a library's class",
+    "import json\njson.JSONDecoder.PKG = staticmethod(lambda x: <<1||2>>)\n",
+    "json.JSONDecoder.PKG(x)",
+)
+miss("constant of a library changed", "import colorsys\n<<||colorsys.ONE_SIXTH = 5>>\n", "colorsys.ONE_SIXTH")
+miss(
+    "function of a library wrapped",
+    "import colorsys, functools\nold = colorsys.rgb_to_hls\n@functools.wraps(old)\ndef g(*a): return old(*a), <<1||2>>\n"
+    "colorsys.rgb_to_hls = g\n",
+    "colorsys.rgb_to_hls(1, 2, 3)",
+)
+miss(
+    "function of a library by a partial",
+    "import colorsys, functools\ndef g(a, *b): return a\ncolorsys.hls_to_rgb = functools.partial(g, <<1||2>>)\n",
+    "colorsys.hls_to_rgb(1)",
+)
+miss(
+    "function of a library by a cached one",
+    "import colorsys, functools\n@functools.lru_cache\ndef g(a): return <<1||2>>\ncolorsys.yiq_to_rgb = g\n",
+    "colorsys.yiq_to_rgb(1)",
+)
+miss(
+    "function of a library by another of it",
+    "import colorsys\n<<||colorsys.rgb_to_yiq = colorsys.rgb_to_hsv>>\n",
+    "colorsys.rgb_to_yiq(1, 2, 3)",
+)
+miss(
+    "function of a library by one of another",
+    "import colorsys, operator\n<<||colorsys.hsv_to_rgb = max>>\n",
+    "colorsys.hsv_to_rgb(1, 0, 0)",
+)
+miss(
+    "class of a library by one of the project",
+    "import sched, enum\nclass C(sched.scheduler):\n    a = <<1||2>>\nsched.scheduler = C\n",
+    "sched.scheduler.a",
+)
+miss(
+    "flag of a library imported inside",
+    "import json\njson.PKG = <<1||2>>\n@persist\ndef f(x):\n    import json\n    return getpid(), json.PKG\n",
+)
+miss(
+    "flag of a library from an import inside",
+    "import json\njson.PKG = <<1||2>>\n@persist\ndef f(x):\n    from json import PKG as K\n    return getpid(), K\n",
+)
+miss(
+    "function of a library imported inside",
+    "import json\nold = json.dumps\njson.PKG = lambda x: <<1||2>>\n@persist\ndef f(x):\n    import json as j\n    return getpid(), j.PKG(x)\n",
+)
+hit("library attribute used elsewhere", "import json\njson.PKG = <<1||2>>\njson.PKG2 = 1\n", "json.PKG2")
+hit(
+    "flag of a library only written",
+    "import json\njson.PKG = <<1||2>>\n@persist\ndef f(x):\n    json.PKG = x\n    return getpid(), x\n",
+)
+hit("how the program was started", "import sys\nsys.argv.append('<<a||b>>')\n", "len(sys.argv) > 0 and x")
+hit(
+    "version of a library read",
+    "import numpy\nnumpy.__version__ = numpy.__version__ + '<<||.1>>'\n",
+    "numpy.__version__ > '' and x",
+)
 hit("library attribute unused", "import json\njson.PKG = <<1||2>>\n", "json.dumps(x)")
 hit(
     "order of enum methods",
@@ -1206,7 +1291,7 @@ def write(root: Path, side: int) -> None:
 def run(root: Path, place: Path, seed: str, order: str, *flags: str) -> dict[str, list[str | bool]]:
     done = subprocess.run(
         [sys.executable, *flags, "-B", "-W", "error::memo.MemoWarning", "-c", RUNNER, str(root), order],
-        capture_output=True, text=True, timeout=110, env={**os.environ, "PYTHONHASHSEED": seed, "MEMO_DIR": str(place)},
+        capture_output=True, text=True, timeout=110, env={**os.environ, "PYTHONHASHSEED": seed, "MEMO_DIR": str(place), "PYTHONPATH": str(Path(__file__).parents[1])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str | bool]] = json.loads(done.stdout)

@@ -8,10 +8,11 @@ function; for many names of another module, for classes and for names that were 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from keyword import iskeyword
 from operator import is_
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from ._class import counts
@@ -23,7 +24,7 @@ _MANY = 200  #: terms: compiling more takes milliseconds, which a process that a
 class Watch:
     """Collects what was looked at while following; ``compiled()`` is the check."""
 
-    __slots__ = ("cells", "classes", "dicts", "entries", "functions", "more")
+    __slots__ = ("absences", "cells", "classes", "dicts", "entries", "functions", "more")
 
     def __init__(self) -> None:
         self.dicts: dict[int, tuple[dict[str, Any], dict[str, Any], set[str]]] = {}
@@ -31,13 +32,18 @@ class Watch:
         self.functions: dict[int, tuple[FunctionType, CodeType, Any, Any]] = {}
         self.classes: dict[int, Snapshot] = {}
         self.more: list[Callable[[], bool]] = []
-        self.entries: list[tuple[dict[str, Any], str, Any]] = []
+        self.entries: list[tuple[Mapping[str, Any], str, Any]] = []
+        self.absences: dict[tuple[int, str], dict[str, Any]] = {}
 
     def name(self, namespace: dict[str, Any], name: str, value: Any) -> None:
         self.dicts.setdefault(id(namespace), (namespace, {}, set()))[1].setdefault(name, value)
 
     def missing(self, namespace: dict[str, Any], name: str) -> None:
         self.dicts.setdefault(id(namespace), (namespace, {}, set()))[2].add(name)
+
+    def absent(self, namespace: dict[str, Any], name: str) -> None:
+        """An attribute that a module has not; builtins do not stand in for it."""
+        self.absences[id(namespace), name] = namespace
 
     def cell(self, cell: CellType, value: Any) -> None:
         self.cells.setdefault(id(cell), (cell, value))
@@ -50,7 +56,7 @@ class Watch:
                 self.entry(keywords, name, value)
         self.functions[id(function)] = (function, function.__code__, *found)
 
-    def entry(self, holder: dict[str, Any], name: str, value: Any) -> None:
+    def entry(self, holder: Mapping[str, Any], name: str, value: Any) -> None:
         """Of a dictionary that is no module's: one of attributes, of defaults."""
         self.entries.append((holder, name, value))
 
@@ -77,9 +83,11 @@ class Watch:
                 or (keywords is not ANY and function.__kwdefaults__ is not keywords)
             ):
                 return False
-        for namespace, name, value in self.entries:
-            if namespace.get(name, self) is not value:
+        for holder, name, value in self.entries:
+            if holder.get(name, self) is not value:
                 return False
+        if any(name in namespace for (_, name), namespace in self.absences.items()):
+            return False
         return all(same() for same in self.classes.values()) and all(more() for more in self.more)
 
     def compiled(self) -> Callable[[], bool] | None:
@@ -110,9 +118,10 @@ class Watch:
                 terms += own
                 values += plain.values()
             elif len(own) <= _INLINE and type(namespace) is dict and all(name in namespace for name in plain):
-                terms += [f"{{}}[{name!r}] is {{}}" for name in plain]
+                module = _module_of(namespace)  # an attribute of a module is found faster than an entry of a dictionary
+                terms += [f"{{}}[{name!r}] is {{}}" if module is None else f"{{}}.{name} is {{}}" for name in plain]
                 for value in plain.values():
-                    values += (namespace, value)
+                    values += (namespace if module is None else module, value)
             else:
                 calls.append(_generate(own, list(plain.values()), namespace))
             if missing or odd:
@@ -136,6 +145,9 @@ class Watch:
         for holder, name, value in self.entries:
             terms.append(f"{{}}[{name!r}] is {{}}")
             values += (holder, value)
+        for (_, name), namespace in self.absences.items():
+            terms.append(f"{name!r} not in {{}}")
+            values.append(namespace)
         calls += self.classes.values()
         calls += self.more
         terms += ["{}()"] * len(calls)
@@ -144,9 +156,14 @@ class Watch:
 
 
 _BARE: dict[str, Any] = {"__builtins__": {}}
-_GONE = (NameError, KeyError, ValueError)  #: of a name, of an entry in another module's dictionary, of a cell
+_GONE = Exception  #: of a name, of an entry in another module's dictionary, of a cell; or of somebody's module
 EMPTY = object()  #: in place of the contents of a cell that has none
 ANY = object()  #: in place of defaults that do not count
+
+
+def _module_of(namespace: dict[str, Any]) -> ModuleType | None:
+    module = sys.modules.get(str(namespace.get("__name__")))
+    return module if type(module) is ModuleType and vars(module) is namespace else None
 
 
 def _contents(cell: CellType) -> Any:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import sys
 from types import FunctionType, ModuleType
 
+from ._library import read
 from ._loaded import sights
 from ._modules import Expected, imported
 from ._project import distribution_of_file
-from ._tree import LOOKUPS, Chain, Piece
+from ._tree import LOOKUPS, STORED, Chain, Piece
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._walk import Walk
 
 _EVALUATE = frozenset({"eval", "exec", "compile"})
+_GETTING = frozenset({"getattr", "hasattr"})
 _OWN_NAMES = frozenset({"eval", "exec", "globals", "__import__"})
 
 
@@ -38,32 +40,23 @@ def is_lookup(value: object) -> bool:
     return type(value) is FunctionType and value.__name__ in LOOKUPS and value.__module__ == "importlib"
 
 
-def library(walk: Walk, function: FunctionType, module: ModuleType, rest: Chain, found: Piece) -> None:
+def library(
+    walk: Walk, function: FunctionType, module: ModuleType, rest: Chain, found: Piece, late: bool = False
+) -> None:
+    """A chain of names that leads into a library; ``late``: the module is imported while the function runs."""
     shown = f"{function.__module__}.{function.__qualname__}"
-    if module.__name__ == "importlib" and rest[0] == "import_module":
+    if module.__name__ == "importlib" and rest[:1] == ("import_module",):
         import_by_name(walk, function, found, rest[0])
-    elif module.__name__ == "sys" and rest[0] in ("modules", "_getframe"):
+    elif module.__name__ == "sys" and rest[:1] in (("modules",), ("_getframe",)):
         walk.follows["not followed"][f"sys.{rest[0]} in {shown}"] = None
         walk.tokens.append(f"module {own_module(walk, function)}")
-    _patched(walk, module, rest)
-
-
-def _patched(walk: Walk, module: ModuleType, rest: Chain) -> None:
-    """Code of the project that was put into a library counts where the library is used by that name."""
-    value: object = module
-    for attribute in rest:
-        inside = getattr(value, "__dict__", {})
-        if not isinstance(value, ModuleType) or attribute not in inside:
-            return
-        value = inside[attribute]
-        if type(value) is FunctionType and "__wrapped__" not in value.__dict__:
-            ours = value.__module__ != module.__name__ and walk.is_project(value.__globals__)
-        else:
-            ours = isinstance(value, type) and not isinstance(value, ModuleType) and walk.is_project_class(value)
-        if ours:
-            shown = f"{inside.get('__name__')}.{attribute}"
-            walk.watch.name(inside, attribute, value)
-            walk.tokens.append(f"patched {shown} {walk.edge(value, shown, shown, True)}")
+    end = read(walk, module, rest, late)
+    if end is not None and not _GETTING.isdisjoint(chain[0] for chain in found.reads if len(chain) == 1):
+        names = sorted({name for called, name in found.named if called in _GETTING})
+        for name in names:
+            read(walk, end, (name,), late)
+        if not names:
+            walk.follows["not followed"][f"getattr of {end.__name__} in {shown}"] = None
 
 
 def import_by_name(walk: Walk, function: FunctionType, found: Piece, read: str) -> None:
@@ -85,13 +78,20 @@ def own_module(walk: Walk, function: FunctionType) -> str:
     return walk.node(module)
 
 
+def _of_library(walk: Walk, function: FunctionType, module: str, used: frozenset[Chain], piece: Piece) -> None:
+    """What is read of a library that is imported here; as soon as it is loaded."""
+    loaded = sys.modules.get(module)
+    if isinstance(loaded, ModuleType) and not walk.is_project(vars(loaded)):
+        for chain in sorted(used):
+            library(walk, function, loaded, chain, piece, late=True)
+    elif loaded is None and any(STORED not in chain for chain in used):
+        walk.watch.more.append(lambda: module not in sys.modules)
+
+
 def follow_import(
     walk: Walk, function: FunctionType, level: int, module: str, used: frozenset[Chain], piece: Piece
 ) -> None:
     """A module imported while the function runs: by its file, so that it does not matter whether it is loaded."""
-    if not level and module in ("importlib", "sys"):  # looked up by name through a module that is imported here
-        for chain in sorted(used - {()}):
-            library(walk, function, sys.modules[module], chain, piece)
     found = imported(function.__globals__, level, module, used, walk.home)
     for path in sorted(found.packages):
         installed = distribution_of_file(path)
@@ -101,6 +101,8 @@ def follow_import(
         walk.follows["code"][name] = None
     walk.follows["not followed"].update(dict.fromkeys(found.missing))
     walk.tokens.append(f"import {found.digest.hex()}")
+    if not level and module not in found.names:
+        _of_library(walk, function, module, used, piece)
     if found.names:
         walk.sights.extend(sights(function.__globals__, level, module, used, walk.home))
     if found.expected:

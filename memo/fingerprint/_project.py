@@ -91,7 +91,7 @@ def is_project(namespace: dict[str, Any] | ModuleType | str, home: str = "") -> 
     name = namespace.get("__name__")
     if not isinstance(name, str):
         return True  # made by exec in a bare dictionary: by nobody but the project
-    if is_memo(name):
+    if is_memo(name) or name.startswith("_cython_"):  # where Cython keeps what its modules share
         return False
     path = file_of(namespace)
     if not path:

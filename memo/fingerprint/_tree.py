@@ -49,6 +49,7 @@ _LEFT_OUT = {"ctx", "kind", "type_comment", "type_ignores", "type_params"}
 _BODIES = frozenset({"body", "orelse", "finalbody"})
 _layouts: dict[type, tuple[str, tuple[str, ...], bool]] = {}  # tag, fields in reverse, whether it is a block
 
+_GETTING = frozenset({"getattr", "hasattr"})
 LOOKUPS = frozenset({"import_module", "__import__"})
 WIDENING = frozenset({"__subclasses__", "__dict__", "__globals__", "f_globals"})
 
@@ -195,6 +196,10 @@ def piece_of(root: Any, own: frozenset[str] = frozenset(), body_only: bool = Tru
         if type(first) is constant_ and type(first.value) is str and first.value.replace(".", "").isidentifier():
             called = node.func.attr if type(node.func) is attribute else getattr(node.func, "id", "")
             named.add((called, first.value))
+        elif type(node.func) is name_ and node.func.id in _GETTING and len(node.args) > 1:
+            second = node.args[1]
+            if type(second) is constant_ and type(second.value) is str:
+                named.add((node.func.id, second.value))
         push(node.keywords)
         push(node.args)
         push(node.func)

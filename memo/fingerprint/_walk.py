@@ -39,6 +39,7 @@ from ._captured import (
 )
 from ._check import EMPTY, Watch
 from ._class import class_items, describe
+from ._library import read_builtin, read_class
 from ._loaded import Sight
 from ._lookups import builtin, follow_import, import_by_name, is_lookup, library, own_module
 from ._project import compiled, home_of, is_memo, is_project, is_project_class, label_of, package_of
@@ -298,8 +299,8 @@ class Walk:
                     return
                 self.watch.name(namespace, name, value)
                 builtin(self, function, name, found)
-                if type(value).__module__ == "builtins":
-                    return
+                read_builtin(self, name, value)
+                return
             self.watch.name(namespace, name, value)
             key, shown, shared = (id(namespace), name), f"{label_of(namespace)}.{name}", True
         read = name
@@ -317,7 +318,7 @@ class Walk:
             if attribute == "__dict__":
                 break
             if attribute not in inside:
-                self.watch.missing(inside, attribute)
+                self.watch.absent(inside, attribute)
                 emit(f"{read} {attribute} missing")
                 if "__getattr__" in inside:
                     emit(f"{read} {self.node(value)}")
@@ -329,6 +330,8 @@ class Walk:
             rest = rest[1:]
         if rest == (STORED,) and isinstance(value, ModuleType):
             return
+        if isinstance(value, ModuleType) and not rest and not self.is_project(vars(value)):
+            library(self, function, value, rest, found)
         if is_lookup(value):
             import_by_name(self, function, found, read.rpartition(".")[2])
         token = self.bindings.get(key)
@@ -338,6 +341,8 @@ class Walk:
             # seen again, it is the binding that was seen first
             self.bindings[key] = token if token[0] == "#" else f"{token} {number}.{read}"
         emit(f"{read} {token}")
+        if rest and isinstance(value, type) and not self.is_project_class(value):
+            read_class(self, value, rest)
         if rest and rest[0] in _DESCRIBING and isinstance(value, (FunctionType, type)):
             emit(f"{read} {rest[0]} {_description(value, rest[0])}")  # not code, but here it is read
         if rest and type(value) is FunctionType and rest[0] in value.__dict__ and rest[0] != "__wrapped__":
