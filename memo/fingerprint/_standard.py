@@ -7,8 +7,10 @@ the part is read here that the base class keeps, with the base class's own metho
 from __future__ import annotations
 
 import sys
+from _thread import _local
 from marshal import dumps
 
+from ..errors import UnkeyableError
 from ._code import code_of
 from ._digest import digest
 from ._node import BARE, FIELDS, ITEMS, KEYED, PAIRS, SET, Node, Refusal, leaf, node
@@ -166,6 +168,30 @@ def _context_variable(value: Any) -> Described:
         return leaf("ContextVar", value.name)
 
 
+_open = _local()
+
+
+def _thread_local(value: Any) -> Described:
+    """By what the thread of the call has in it, but for what has no value: connections, kept for the next call."""
+    from . import fingerprint
+
+    seen = _open.__dict__.setdefault("seen", set())
+    if id(value) in seen:  # something in it leads back to it
+        return leaf("threading.local")
+    seen.add(id(value))
+    kept = {}
+    try:
+        for name, item in vars(value).items():
+            try:
+                fingerprint(item)
+            except UnkeyableError:
+                continue
+            kept[name] = item
+    finally:
+        seen.discard(id(value))
+    return node("threading.local", (attributes(kept),))
+
+
 def _zone_info(value: Any) -> Described:
     if value.key is None:
         raise Refusal("a ZoneInfo that was made from a file has no name")
@@ -284,6 +310,7 @@ HANDLERS |= {
     "array.array": _array,
     "_io.BytesIO": _bytes_io,
     "_io.StringIO": _string_io,
+    "_thread._local": _thread_local,
     "builtins.slice": _parts("slice", "start", "stop", "step"),
     "re.Pattern": lambda value: leaf("re.Pattern", value.pattern, value.flags),
     "types.UnionType": _union,

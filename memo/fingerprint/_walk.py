@@ -192,7 +192,7 @@ class Walk:
             self.data.append((label, fields))
             self.follows["data"][shown] = None
             return f"{self.edge(kind, label + ' class', shown, shared)} data"
-        if kind is object or (kind.__module__ in _BY_TYPE and kind.__name__ != "ContextVar"):
+        if kind is object or (kind.__module__ in _BY_TYPE and kind.__name__ not in ("ContextVar", "_local")):
             return self._by_type(value, shown)
         if "__wrapped__" in getattr(value, "__dict__", ()) and not self.is_project_class(kind):
             return f"{self._installed(kind.__module__, kind.__qualname__)} {self.node(value)}"
