@@ -1133,6 +1133,31 @@ miss(
 )
 miss("two equal constants, one changed", "A = 1\nB = <<1||2>>\n", "A + B")
 miss("two equal functions, one changed", "def g(x): return 1\ndef h(x): return <<1||2>>\n", "(g(x), h(x))")
+for name, lines in {
+    "import_module": "from importlib import import_module as im; return getpid(), im('PKG.util').D",
+    "import_module of an alias": "import importlib as il; im = il.import_module; return getpid(), im('PKG.util').D",
+    "import_module by keyword": "import importlib; return getpid(), importlib.import_module(name='PKG.util').D",
+    "import_module by a name": "import importlib; return getpid(), importlib.import_module(NAME).D",
+    "import_module by a table": "import importlib; return getpid(), importlib.import_module(TABLE['a']).D",
+    "import_module in a helper": "return getpid(), load('PKG.util').D",
+    "import_module of a package": "import importlib; return getpid(), importlib.import_module('.util', 'PKG').D",
+    "import_module by map": "from importlib import import_module; return getpid(), [*map(import_module, ['PKG.util'])][0].D",
+    "partial of import_module": "import functools, importlib as i; return getpid(), functools.partial(i.import_module, 'PKG.util')().D",
+    "__import__": "return getpid(), __import__('PKG.util', fromlist=['D']).D",
+    "locate": "import pydoc; return getpid(), pydoc.locate('PKG.util').D",
+    "resolve_name": "from pkgutil import resolve_name as r; return getpid(), r('PKG.util:D')",
+    "run_module": "import runpy; return getpid(), runpy.run_module('PKG.util')['D']",
+}.items():
+    miss(
+        name + " inside",
+        "import importlib\nNAME = 'PKG.util'\nTABLE = {'a': NAME}\ndef load(name): return importlib.import_module(name)\n"
+        f"@persist\ndef f(x):\n    {lines}\n# --- util.py\nD = <<1||2>>\n",
+    )
+hit(
+    "module that is looked up nowhere",
+    "import importlib\n@persist\ndef f(x):\n    return getpid(), importlib.import_module('PKG.util').D, 'PKG.other'\n"
+    "# --- util.py\nD = 1\n# --- other.py\nD = <<1||2>>\n",
+)
 miss("flag of a library", "import json\njson.PKG = <<1||2>>\n", "json.PKG")
 miss("flag of a library by type", "import json\njson.PKG = <<1||True>>\n", "repr(json.PKG)")
 miss("flag of a library by getattr", "import json\n<<||json.PKG = 1>>\n", "getattr(json, 'PKG', 0)")

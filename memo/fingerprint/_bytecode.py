@@ -9,7 +9,7 @@ import sys
 from types import CodeType
 from typing import Any
 
-from ._tree import STORED, WIDENING, Chain, Piece, constant
+from ._tree import STORED, WIDENING, Chain, Piece, constant, may_be_module
 
 VERSION = f"py{sys.version_info[0]}.{sys.version_info[1]}"
 FUTURE_ANNOTATIONS = 0x1000000  # a console hands it on from cell to cell; what it changes, if anything, is in the code
@@ -72,6 +72,7 @@ def piece_of_code(code: CodeType) -> Piece:
         {where: frozenset(used) for where, used in imports.items()},
         frozenset(attributes & WIDENING),
         frozenset((called, c) for called in attributes for c in constants if c.replace(".", "").isidentifier()),
+        frozenset(c for c in constants if may_be_module(c)),
         frozenset(),
         {},
         False,

@@ -7,18 +7,35 @@ name counts as a whole.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import FunctionType, ModuleType
 
 from ._library import read
+from ._source import piece
+from ._tree import may_be_module
 from ._loaded import sights
-from ._modules import Expected, imported
+from ._modules import Expected, imported, is_module_of
 from ._project import distribution_of_file
-from ._tree import LOOKUPS, STORED, Chain, Piece
+from ._project import is_project
+from ._tree import STORED, Chain, Piece
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._walk import Walk
 
+LOOKUPS = frozenset(
+    {
+        "import_module",
+        "__import__",
+        "locate",
+        "resolve_name",
+        "run_module",
+        "import_string",
+        "import_object",
+        "instantiate",
+    }
+)  #: functions of libraries that find a module, or what lies in one, by its name
+_FEW = 100  #: a larger container is no table of modules
 _EVALUATE = frozenset({"eval", "exec", "compile"})
 _GETTING = frozenset({"getattr", "hasattr"})
 _OWN_NAMES = frozenset({"eval", "exec", "globals", "__import__"})
@@ -37,7 +54,7 @@ def builtin(walk: Walk, function: FunctionType, name: str, found: Piece) -> None
 
 def is_lookup(value: object) -> bool:
     """``from importlib import import_module``, under whatever name."""
-    return type(value) is FunctionType and value.__name__ in LOOKUPS and value.__module__ == "importlib"
+    return type(value) is FunctionType and value.__name__ in LOOKUPS and not is_project(value.__globals__)
 
 
 def library(
@@ -45,8 +62,8 @@ def library(
 ) -> None:
     """A chain of names that leads into a library; ``late``: the module is imported while the function runs."""
     shown = f"{function.__module__}.{function.__qualname__}"
-    if module.__name__ == "importlib" and rest[:1] == ("import_module",):
-        import_by_name(walk, function, found, rest[0])
+    if rest and rest[-1] in LOOKUPS:
+        import_by_name(walk, function, found, rest[-1])
     elif module.__name__ == "sys" and rest[:1] in (("modules",), ("_getframe",)):
         walk.follows["not followed"][f"sys.{rest[0]} in {shown}"] = None
         walk.tokens.append(f"module {own_module(walk, function)}")
@@ -60,15 +77,58 @@ def library(
 
 
 def import_by_name(walk: Walk, function: FunctionType, found: Piece, read: str) -> None:
-    """``read`` is what the look-up is called there."""
+    """``read`` is what the look-up is called there. Where no call by that name says which module, ``by_any_name``."""
     shown = f"{read} in {function.__module__}.{function.__qualname__}"
     names = sorted(name for called, name in found.named if called == read)
+    absolute = [name for name in names if name[0] != "."]
+    if not absolute or read not in ("import_module", "__import__"):
+        walk.looks_up = True
     if not names:
         walk.follows["not followed"][shown] = None
         walk.tokens.append(f"module {own_module(walk, function)}")
     for name in names:
         level = len(name) - len(name.lstrip("."))
         follow_import(walk, function, level, name[level:], frozenset({()}), found)
+
+
+def by_any_name(walk: Walk) -> None:
+    """Somewhere a module is looked up by a name that is not there: whatever text of what is followed names one counts."""
+    reading = [(function, piece(function)) for function in walk.functions.values()]
+    names = {name for function, found in reading for name in _names_read(function, found)}
+    modules = {_module_in(walk.home, name) for name in names if name[0] != "."} - {""}
+    for name in names:
+        if name[0] == ".":
+            modules.update(_module_in(walk.home, package + name) for package in sorted(modules))
+    for name in sorted(modules - {""}):
+        follow_import(walk, reading[0][0], 0, name, frozenset({()}), reading[0][1])
+
+
+def _module_in(home: str, name: str) -> str:
+    """The module of the project that a text begins with: ``proj.x``, ``proj.x:D``, ``proj.x.D``; or ""."""
+    name = name.partition(":")[0]
+    while name and not is_module_of(home, name):
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _names_read(function: FunctionType, found: Piece) -> set[str]:
+    """Texts that may be a module's name: in the function itself, and in the data that it reads."""
+    names = set(found.texts)
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    todo: list[object] = [*(function.__defaults__ or ())]
+    for chain in found.reads:
+        if chain[0] in cells:
+            with suppress(ValueError):
+                todo.append(cells[chain[0]].cell_contents)
+        else:
+            todo.append(function.__globals__.get(chain[0]))
+    for value in todo:
+        if isinstance(value, str):
+            names.add(value)
+        elif isinstance(value, (tuple, list, set, frozenset, dict)) and len(value) <= _FEW:
+            names.update(item for item in value if isinstance(item, str))
+            names.update(item for item in getattr(value, "values", tuple)() if isinstance(item, str))
+    return {name for name in names if may_be_module(name)}
 
 
 def own_module(walk: Walk, function: FunctionType) -> str:

@@ -163,6 +163,11 @@ def _submodule(file: File, chain: Chain) -> str:
     return ""
 
 
+def is_module_of(home: str, name: str) -> bool:
+    """Whether there is a module of the project of that name."""
+    return not is_memo(name) and isinstance(_file(name, home), File)
+
+
 def place_of(
     namespace: dict[str, Any], level: int, module: str, chain: Chain, home: str
 ) -> tuple[str, Chain, Source | None] | None:

@@ -26,6 +26,7 @@ class Piece(NamedTuple):
     imports: dict[tuple[int, str], frozenset[Chain]]  #: (level, module) imported inside -> what is used of it
     dynamic: frozenset[str]  #: "__subclasses__" ...
     named: frozenset[tuple[str, str]]  #: calls with a constant that may be a module's name: (what is called, name)
+    texts: frozenset[str]  #: constants that may be a module's name
     binds: frozenset[str]  #: of a statement at module level: the names that it gives
     names: dict[str, list[tuple[int, str, Chain]]]  #: ... and which of them are modules or come from one
     tree: bool  #: False when it is normalised bytecode, which holds for one version of Python only
@@ -50,8 +51,12 @@ _BODIES = frozenset({"body", "orelse", "finalbody"})
 _layouts: dict[type, tuple[str, tuple[str, ...], bool]] = {}  # tag, fields in reverse, whether it is a block
 
 _GETTING = frozenset({"getattr", "hasattr"})
-LOOKUPS = frozenset({"import_module", "__import__"})
 WIDENING = frozenset({"__subclasses__", "__dict__", "__globals__", "f_globals"})
+
+
+def may_be_module(text: str) -> bool:
+    """``proj.x``, ``.x``, ``proj.x:D``."""
+    return text.replace(".", "").replace(":", "", 1).isidentifier()
 
 
 def _layout(kind: type) -> tuple[str, tuple[str, ...], bool]:
@@ -123,6 +128,7 @@ def piece_of(root: Any, own: frozenset[str] = frozenset(), body_only: bool = Tru
     imports: dict[tuple[int, str], set[Chain]] = {}
     dynamic: set[str] = set()
     named: set[tuple[str, str]] = set()
+    texts: set[str] = set()
     stack: list[Any] = []
     push = stack.append
     name_, attribute, load, constant_ = _ast.Name, _ast.Attribute, _ast.Load, _ast.Constant
@@ -321,6 +327,8 @@ def piece_of(root: Any, own: frozenset[str] = frozenset(), body_only: bool = Tru
                 scope.binds.add(item.id)
         elif kind is constant_:
             emit(constant(item.value))
+            if type(item.value) is str and may_be_module(item.value):
+                texts.add(item.value)
         elif kind is attribute:
             names = [] if type(item.ctx) is load else [STORED]
             while type(item) is attribute:
@@ -362,6 +370,7 @@ def piece_of(root: Any, own: frozenset[str] = frozenset(), body_only: bool = Tru
         {where: frozenset(used) for where, used in imports.items()},
         frozenset(dynamic),
         frozenset(named),
+        frozenset(texts),
         frozenset() if body_only else frozenset(scopes[0].binds),
         {} if body_only else scopes[0].imports,
         True,

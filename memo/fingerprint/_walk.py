@@ -41,7 +41,7 @@ from ._check import EMPTY, Watch
 from ._class import class_items, describe
 from ._library import read_builtin, read_class
 from ._loaded import Sight
-from ._lookups import builtin, follow_import, import_by_name, is_lookup, library, own_module
+from ._lookups import builtin, by_any_name, follow_import, import_by_name, is_lookup, library, own_module
 from ._project import compiled, home_of, is_memo, is_project, is_project_class, label_of, package_of
 from ._source import piece
 from ._tree import STORED, Chain, Piece
@@ -80,6 +80,7 @@ class Walk:
             namespace = vars(module) if module is not None else {}
         self.home = home_of(namespace) if namespace else ""
         self.again = False  #: whether the root is reached from what it runs
+        self.looks_up = False  #: whether a module is looked up by a name that is not known
         self.nodes: list[Any] = []
         self.numbers: dict[int, int] = {}
         self.tokens: list[str] = []
@@ -101,6 +102,9 @@ class Walk:
             if number == len(self.nodes) - 1 and self.bound and self.again:
                 self.bound = False
                 self._defaults(0, root)
+            if number == len(self.nodes) - 1 and self.looks_up and self.functions:
+                self.looks_up = False
+                by_any_name(self)
 
     # what a value is
 
