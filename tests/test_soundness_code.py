@@ -1155,7 +1155,7 @@ for name, lines in {
     )
 hit(
     "module that is looked up nowhere",
-    "import importlib\n@persist\ndef f(x):\n    return getpid(), importlib.import_module('PKG.util').D, 'PKG.other'\n"
+    "import importlib\n@persist\ndef f(x):\n    return getpid(), (importlib.import_module('PKG.util').D, 'PKG.other')\n"
     "# --- util.py\nD = 1\n# --- other.py\nD = <<1||2>>\n",
 )
 miss("flag of a library", "import json\njson.PKG = <<1||2>>\n", "json.PKG")

@@ -11,13 +11,11 @@ from contextlib import suppress
 from types import FunctionType, ModuleType
 
 from ._library import read
-from ._source import piece
-from ._tree import may_be_module
 from ._loaded import sights
 from ._modules import Expected, imported, is_module_of
-from ._project import distribution_of_file
-from ._project import is_project
-from ._tree import STORED, Chain, Piece
+from ._project import distribution_of_file, is_project
+from ._source import piece
+from ._tree import STORED, Chain, Piece, may_be_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
