@@ -60,11 +60,7 @@ def library(
 ) -> None:
     """A chain of names that leads into a library; ``late``: the module is imported while the function runs."""
     shown = f"{function.__module__}.{function.__qualname__}"
-    if rest and rest[-1] in LOOKUPS:
-        import_by_name(walk, function, found, rest[-1])
-    elif module.__name__ == "sys" and rest[:1] in (("modules",), ("_getframe",)):
-        walk.follows["not followed"][f"sys.{rest[0]} in {shown}"] = None
-        walk.tokens.append(f"module {own_module(walk, function)}")
+    _looks_up(walk, function, module.__name__, rest, found)
     end = read(walk, module, rest, late)
     if end is not None and not _GETTING.isdisjoint(chain[0] for chain in found.reads if len(chain) == 1):
         names = sorted({name for called, name in found.named if called in _GETTING})
@@ -72,6 +68,15 @@ def library(
             read(walk, end, (name,), late)
         if not names:
             walk.follows["not followed"][f"getattr of {end.__name__} in {shown}"] = None
+
+
+def _looks_up(walk: Walk, function: FunctionType, module: str, rest: Chain, found: Piece) -> None:
+    shown = f"{function.__module__}.{function.__qualname__}"
+    if rest and rest[-1] in LOOKUPS:
+        import_by_name(walk, function, found, rest[-1])
+    elif module == "sys" and rest[:1] in (("modules",), ("_getframe",)):
+        walk.follows["not followed"][f"sys.{rest[0]} in {shown}"] = None
+        walk.tokens.append(f"module {own_module(walk, function)}")
 
 
 def import_by_name(walk: Walk, function: FunctionType, found: Piece, read: str) -> None:
@@ -142,8 +147,11 @@ def _of_library(walk: Walk, function: FunctionType, module: str, used: frozenset
     if isinstance(loaded, ModuleType) and not walk.is_project(vars(loaded)):
         for chain in sorted(used):
             library(walk, function, loaded, chain, piece, late=True)
-    elif loaded is None and any(STORED not in chain for chain in used):
-        walk.watch.more.append(lambda: module not in sys.modules)
+    elif loaded is None:
+        for chain in sorted(used):
+            _looks_up(walk, function, module, chain, piece)
+        if any(STORED not in chain for chain in used):
+            walk.watch.more.append(lambda: module not in sys.modules)
 
 
 def follow_import(
