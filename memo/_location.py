@@ -97,11 +97,20 @@ def checked_location(location: Any, storage: Any) -> tuple[Any, Any]:
 
             open_url(location)  # connects to nothing; a library that is missing is told here too
     if storage is not None and not isinstance(storage, str):
+        if type(storage).__module__.startswith("diskcache."):
+            raise OptionError(
+                "a cache of diskcache is no storage by itself: write storage=Diskcache(it), of memo.storages"
+            )
         missing = [verb for verb in ("read", "write", "remove", "scan") if not callable(getattr(storage, verb, None))]
         if missing:
             raise OptionError(
                 f"storage must be a name or an object with read, write, remove and scan;"
                 f" {type(storage).__name__} has no {' and no '.join(missing)}"
+                + (
+                    ": write Diskcache(...), of memo.storages"
+                    if type(storage).__module__.startswith("diskcache.")
+                    else ""
+                )
             )
         if location is not DEFAULT:
             raise OptionError("give a location or a storage object, not both: the object has its own place")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._readonly import ReadOnly as ReadOnly
     from ._spill import Spill as Spill
     from ._tiered import Tiered as Tiered
+    from .diskcache import Diskcache as Diskcache
     from .files import Files as Files
     from .hdf5 import Hdf5 as Hdf5
     from .memory import Memory as Memory
@@ -51,6 +52,12 @@ def _shelve(folder: str, **options: Any) -> Storage:
     return Shelve(folder, **options)
 
 
+def _diskcache(folder: str, **options: Any) -> Storage:
+    from .diskcache import Diskcache
+
+    return Diskcache(folder + "/diskcache", **options)
+
+
 def _memory(folder: str, **options: Any) -> Storage:
     from .memory import Memory
 
@@ -76,10 +83,12 @@ _OPENERS: dict[str, Callable[..., Storage]] = {
     "memory": _memory,
     "hdf5": _hdf5,
     "pytables": _pytables,
+    "diskcache": _diskcache,
 }
 
 #: class -> its module
 _HOMES = {
+    "Diskcache": "diskcache",
     "Files": "files",
     "Hdf5": "hdf5",
     "Memory": "memory",

@@ -1,0 +1,319 @@
+"""Entries in a cache of diskcache (version 5), for those who have one or want one: bytes only, nothing is ever unpickled.
+
+diskcache keeps each value in a way that its row names, a pickle among them, so whoever can write into such a cache can
+run code in all that read it (CVE-2025-69872). The decision: entries are put there as bytes, through a connection of our
+own whose ``Disk`` refuses every other kind of row before it looks at it, and every file name that is not diskcache's own.
+
+An entry is 4 bytes length of the head, 8 bytes mark, big-endian; head, body; under the key ``memo:<name>``. Nothing
+expires. A cache that evicts may take words as well: they are times, so that what was cleared never comes back.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+import threading
+import time
+import weakref
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+from ..errors import DamagedError, OptionError
+from ..model import Buffer, Item, Record
+from ._disk import make_folder
+from ._lease import Leases
+from ._parts import views
+
+_ABOUT = struct.Struct(">IQ")
+_START = 1024  #: bytes of an entry in which its head ends, as a rule
+_LEASE = 15.0  #: seconds for which a lock outlives a holder that died
+_TRIES = 20  #: an entry that is being replaced has no file for a moment
+
+
+class Diskcache:
+    """Entries in a ``diskcache.Cache`` or ``FanoutCache``, or in a new folder of that format.
+
+    A cache that is given stays as it is set up, with its limit and eviction; only keys that begin with ``memo:`` are
+    touched. A folder is set up not to evict. ``timeout``: seconds to wait for other writers, then diskcache's Timeout;
+    sqlite3's errors pass. Nothing is opened or made before the first use, and nothing by reading a folder.
+
+    Raises:
+        ImportError: diskcache is not installed.
+        OptionError: for anything else than a folder or such a cache.
+    """
+
+    def __init__(self, place: Any, *, timeout: float = 30.0) -> None:
+        disk = _bytes_only()  # ImportError
+        self.timeout, self._disk = timeout, disk
+        self._own = isinstance(place, (str, os.PathLike))
+        self._folders: tuple[str, ...]
+        if self._own:
+            self._folders = (os.path.abspath(place),)
+            self.ruined, self.reset = _ruined, self._reset
+        elif type(place).__module__.startswith("diskcache") and hasattr(place, "directory"):
+            self._folders = tuple(one.directory for one in getattr(place, "_shards", (place,)))
+        elif isinstance(place, tuple):  # pickled
+            self._folders = place
+        else:
+            raise OptionError(f"Diskcache() takes a folder, a diskcache.Cache or a FanoutCache, not {place!r:.80}")
+        if not self._own:  # a folder has locks beside it
+            self.lock: Callable[[str, float], AbstractContextManager[bool]]
+            self.lock = Leases(_LEASE, self._take, self._renew, self._free).lock
+        self._caches: list[Any] = []
+        self._opening = threading.Lock()
+        _all.add(self)
+
+    def __reduce__(self) -> tuple[Callable[..., Diskcache], tuple[str | tuple[str, ...], float]]:
+        return _diskcache, (self._folders[0] if self._own else self._folders, self.timeout)
+
+    def __repr__(self) -> str:
+        folder = self._folders[0]
+        return f"Diskcache({(folder if len(self._folders) == 1 else os.path.dirname(folder))!r})"
+
+    # -- the four verbs
+
+    def read(self, name: str, /) -> Record | None:
+        value = self._get("memo:" + name)
+        if value is None:
+            return None
+        length, mark = self._about(name, value)
+        start = _ABOUT.size + length
+        if type(value) is not bytes or len(value) < start:
+            raise DamagedError(f"the entry {name} is not as it was written")
+        return Record(value[_ABOUT.size : start], mark, memoryview(value)[start:])
+
+    def write(
+        self,
+        name: str,
+        parts: Iterable[Buffer],
+        head: Callable[[], bytes],
+        /,
+        *,
+        size: int,
+        mark: int,
+        suffix: str = "",
+    ) -> None:
+        body = list(views(parts))
+        heading = head()
+        if sum(map(len, body)) != size:
+            raise ValueError(f"the parts of this body are not the {size} bytes that were announced")
+        about = memoryview(_ABOUT.pack(len(heading), mark) + heading)
+        self._at("memo:" + name, make=True).set("memo:" + name, [about, *body])
+
+    def remove(self, name: str, /) -> None:
+        if found := self._at("memo:" + name):
+            found.delete("memo:" + name)
+
+    def scan(self, prefix: str = "", /) -> Iterator[Item]:
+        start = f"memo:{prefix}/" if prefix else "memo:"
+        for one in self._open(False):
+            for key in one:
+                # what is no text was put there by others
+                if isinstance(key, str) and key.startswith(start) and ":" not in key[5:]:
+                    try:
+                        found = self._start(key)
+                    except DamagedError:
+                        continue
+                    if found is not None:
+                        yield Item(key[5:], found[2], found[1], found[0])
+
+    # -- what it does better than a fall-back could
+
+    def head(self, name: str, /) -> tuple[bytes, int] | None:
+        found = self._start("memo:" + name)
+        return found and found[:2]
+
+    def word(self, scope: str, /) -> int:
+        key = "memo:word:" + scope
+        found = self._get(key)
+        if found is None:
+            self._at(key, make=True).add(key, time.time_ns() // 1000)
+            found = self._get(key)
+        if type(found) is not int:
+            raise DamagedError(f"the word of {scope} is no number")
+        return found
+
+    def bump(self, scope: str, /) -> int:
+        key = "memo:word:" + scope
+        return int(self._at(key, make=True).incr(key, 1, default=time.time_ns() // 1000))
+
+    def watch(self, scope: str, /) -> Sequence[int] | None:
+        return None
+
+    def close(self) -> None:
+        """Lets go of the database in this thread; the next use opens it again."""
+        for one in self._caches:
+            one.close()
+
+    def _reset(self) -> None:
+        """Sets a ruined cache aside as ``<folder>.damaged``; the next write makes a new one."""
+        import shutil
+
+        with self._opening:
+            self.close()
+            self._caches = []
+            (folder,) = self._folders
+            shutil.rmtree(folder + ".damaged", ignore_errors=True)
+            try:
+                os.rename(folder, folder + ".damaged")
+            except FileNotFoundError:
+                pass  # another process was first
+
+    # -- inside
+
+    def _open(self, make: bool) -> list[Any]:
+        if not self._caches:
+            with self._opening:
+                if not self._caches and (make or all(os.path.exists(f"{each}/cache.db") for each in self._folders)):
+                    self._caches = [self._opened(folder) for folder in self._folders]
+        return self._caches
+
+    def _opened(self, folder: str) -> Any:
+        import diskcache
+
+        if not self._own:
+            return diskcache.Cache(folder, timeout=self.timeout, disk=self._disk)
+        make_folder(folder)
+        if not os.path.exists(f"{folder}/cache.db"):
+            # for this user alone. It gets its name when it is closed: closing a file that SQLite has open in this process
+            # would take SQLite's locks away
+            new = f"{folder}/{os.urandom(8).hex()}.new"
+            os.close(_new(new))
+            try:
+                os.link(new, f"{folder}/cache.db")
+            except OSError:
+                pass  # another was first; or a disk without links, where SQLite makes it
+            os.unlink(new)
+        return diskcache.Cache(folder, timeout=self.timeout, disk=self._disk, eviction_policy="none", cull_limit=0)
+
+    def _at(self, key: str, make: bool = False) -> Any:
+        """The cache that has a key, as a FanoutCache chooses it; None where there is nothing yet."""
+        caches = self._open(make)
+        return caches[zlib.adler32(key.encode()) % len(caches)] if caches else None
+
+    def _get(self, key: str, read: bool = False) -> Any:
+        found = self._at(key)
+        if found is None:
+            return None
+        for _ in range(_TRIES):
+            value = found.get(key, read=read)
+            if value is not None or key not in found:
+                return value
+        return None
+
+    def _start(self, key: str) -> tuple[bytes, int, int] | None:
+        """(head, mark, size of head and body); the body of a large entry stays where it is."""
+        value = self._get(key, read=True)
+        if value is None:
+            return None
+        if hasattr(value, "fileno"):
+            with value:
+                size, start = os.fstat(value.fileno()).st_size, value.read(_START)
+                length, mark = self._about(key, start)
+                start += value.read(max(0, _ABOUT.size + length - len(start)))
+        else:
+            length, mark = self._about(key, value)
+            size, start = len(value), value
+        return start[_ABOUT.size : _ABOUT.size + length], mark, size - _ABOUT.size
+
+    def _about(self, name: str, start: Any) -> tuple[int, int]:
+        if type(start) is not bytes or len(start) < _ABOUT.size:
+            raise DamagedError(f"the entry {name} is not as it was written")
+        length, mark = _ABOUT.unpack_from(start)
+        return length, mark
+
+    def _take(self, name: str, token: str) -> bool:
+        key = "memo:lock:" + name
+        return bool(self._at(key, make=True).add(key, token, expire=_LEASE))
+
+    def _renew(self, name: str, token: str) -> None:
+        key = "memo:lock:" + name
+        found = self._at(key, make=True)
+        with found.transact():
+            if found.get(key) == token:
+                found.touch(key, expire=_LEASE)
+
+    def _free(self, name: str, token: str) -> None:
+        key = "memo:lock:" + name
+        found = self._at(key, make=True)
+        with found.transact():
+            if found.get(key) == token:
+                found.delete(key)
+
+
+def _diskcache(place: str | tuple[str, ...], timeout: float) -> Diskcache:
+    return Diskcache(place, timeout=timeout)
+
+
+def _ruined(error: Exception, /) -> bool:
+    return type(error) is sqlite3.DatabaseError
+
+
+@cache
+def _bytes_only() -> Any:
+    """The Disk through which all is read and written."""
+    try:
+        from diskcache import UNKNOWN, Disk
+        from diskcache.core import MODE_BINARY, MODE_RAW
+    except ImportError:
+        raise ImportError('the storage Diskcache needs diskcache: pip install "memo-persist[diskcache]"') from None
+    import re
+
+    own = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val").fullmatch
+
+    class Bytes(Disk):  # type: ignore[misc]
+        def __init__(self, directory: str, min_file_size: int = 0, pickle_protocol: int = 0, **others: Any) -> None:
+            super().__init__(directory, min_file_size, pickle_protocol)  # others: settings of the user's own Disk
+
+        def store(self, value: Any, read: bool, key: Any = UNKNOWN) -> tuple[int, int, str | None, Any]:
+            if type(value) is not list:  # words and tokens
+                return super().store(value, read, key=key)  # type: ignore[no-any-return]
+            size = sum(map(len, value))
+            if size < self.min_file_size:
+                return super().store(b"".join(value), read, key=key)  # type: ignore[no-any-return]
+            filename, path = self.filename(key, value)
+            with open(_new(path), "wb") as file:
+                file.writelines(value)
+            return size, MODE_BINARY, filename, None
+
+        def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
+            if mode == MODE_RAW or (mode == MODE_BINARY and isinstance(filename, str) and own(filename)):
+                return super().fetch(mode, filename, value, read)
+            raise DamagedError("a row that memo did not write (it would be unpickled, or is not where it should be)")
+
+        def get(self, key: Any, raw: bool) -> Any:
+            return super().get(key, raw) if raw else None
+
+        def remove(self, file_path: str) -> None:
+            if own(file_path):
+                super().remove(file_path)
+
+    return Bytes
+
+
+def _new(path: str) -> int:
+    """A new file for this user alone. diskcache removes folders that are empty, maybe just then."""
+    for left in reversed(range(10)):
+        try:
+            make_folder(os.path.dirname(path))
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            if not left:
+                raise
+    raise AssertionError
+
+
+_all: weakref.WeakSet[Diskcache] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for one in list(_all):
+        one.close()  # diskcache opens again where it finds its connection closed
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
