@@ -11,6 +11,9 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._cache import Cache as Cache
+    from ._dependencies import Env as Env
+    from ._dependencies import Package as Package
+    from ._dependencies import Value as Value
     from ._persist import persist as persist
     from .errors import DamagedError as DamagedError
     from .errors import MemoError as MemoError
@@ -26,8 +29,15 @@ if TYPE_CHECKING:
     from .fingerprint import NoHash as NoHash
     from .fingerprint import hasher as hasher
     from .model import Event as Event
+    from .policies import Depends as Depends
+    from .policies import Exceptions as Exceptions
     from .policies import Forever as Forever
+    from .policies import IdleTtl as IdleTtl
+    from .policies import SlowerThan as SlowerThan
+    from .policies import StoreIf as StoreIf
+    from .policies import Tags as Tags
     from .policies import Ttl as Ttl
+    from .policies import Validate as Validate
     from .policies import Version as Version
     from .policies import all_of as all_of
     from .policies import any_of as any_of
@@ -39,20 +49,30 @@ _HOMES = {
     "Cache": "_cache",
     "CacheInfo": "protocols",
     "DamagedError": "errors",
+    "Depends": "policies",
+    "Env": "_dependencies",
     "Event": "model",
+    "Exceptions": "policies",
     "File": "fingerprint",
     "Forever": "policies",
     "HashBy": "fingerprint",
+    "IdleTtl": "policies",
     "MemoError": "errors",
     "MemoWarning": "errors",
     "NoHash": "fingerprint",
     "NotCachedError": "errors",
     "OptionError": "errors",
+    "Package": "_dependencies",
     "Persisted": "protocols",
     "PlaceError": "errors",
+    "SlowerThan": "policies",
+    "StoreIf": "policies",
+    "Tags": "policies",
     "Ttl": "policies",
     "UnkeyableError": "errors",
     "UnstorableError": "errors",
+    "Validate": "policies",
+    "Value": "_dependencies",
     "Version": "policies",
     "all_of": "policies",
     "any_of": "policies",

@@ -10,7 +10,7 @@ from time import monotonic, perf_counter, sleep
 
 from . import events
 from ._flight import INSIDE
-from .model import Event, Hit
+from .model import Event, Hit, Raised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Attempt:
     lock: AbstractContextManager[bool] | None = None
     before: tuple[bytes, int] | None = None  #: what was there under its key
     joins = True  #: False: compute now, beside whoever does
+    asked = False  #: whether the policy was asked, before computing
     anew = False  #: refresh: overwrites whatever is there
     until = 0.0  #: when its patience ends, by the monotonic clock
     pause = 0.001
@@ -83,8 +84,8 @@ class Attempt:
             finally:
                 if inside is not None:
                     INSIDE.reset(inside)
-        except BaseException:
-            self.end()
+        except BaseException as error:
+            self.failed(error)
             raise
         self.land(value)
         return value
@@ -159,8 +160,23 @@ class Attempt:
                 from . import explain as _explain
             key = self.front_key if self.state.mutable is None else self.front_key[len(self.captures) :]
             self.looked = _explain.look(runner, self.call, self.captures, key)
-        self.token = runner.policy().begin(self.call)
+        try:
+            self.token = runner.policy().begin(self.call)
+            self.asked = True
+        except Exception as error:
+            runner.cache().trouble(f"ask the policy of {runner.name}", error)
         self.began = perf_counter()
+
+    def failed(self, error: BaseException) -> None:
+        """The function raised: that is stored where it was asked for, and the others go on."""
+        kept = self.runner.options.exceptions
+        if not kept or not isinstance(error, kept) or self.opened is None or not self.asked:
+            self.end()
+            return
+        from traceback import format_exception
+
+        self.seconds = perf_counter() - self.began
+        self.land(Raised(error, "".join(format_exception(error))))
 
     def land(self, value: Any) -> None:
         """Store, let the others go on, and tell who wants to know. Raises nothing of the cache."""
@@ -211,7 +227,11 @@ class Attempt:
         if not untouched and opened.overtaken(call, state.mark, self.before):
             return False
         policy = runner.policy()
-        stamp = policy.seal(self.token, value)
+        try:
+            stamp = policy.seal(self.token, value) if self.asked else None
+        except Exception as error:
+            runner.cache().trouble(f"ask the policy of {runner.name}", error)
+            return False
         if stamp is None:
             return False
         front = None if self.anew else state.table

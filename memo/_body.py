@@ -10,6 +10,7 @@ from _weakref import ref
 from typing import Any
 
 from .errors import OptionError
+from .model import Raised
 from .protocols import Codec, Serializer
 
 TYPE_CHECKING = False
@@ -42,6 +43,10 @@ class Bodies:
     def dump(self, value: Any, function: str) -> tuple[Sequence[Buffer], str, tuple[str, ...], str]:
         """The parts of a result's body, the names of the serializer and of the codecs that made them, and the suffix."""
         serializer = self.serializer if self.plain else self._of(self.serializer, function)
+        if type(value) is Raised:
+            from .serializers import serializer as named
+
+            serializer = named("raised")
         pick = getattr(serializer, "pick", None)
         serializer, parts = pick(value) if pick is not None else (serializer, serializer.dump(value))
         if self.codecs:

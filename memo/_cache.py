@@ -18,7 +18,7 @@ from ._location import DEFAULT, Default, checked_location
 from ._opened import Opened, open_place
 from ._place import absolute, is_url, shown
 from .errors import DamagedError, OptionError, UnreachableError, UnstorableError
-from .model import Call, Fresh, Head, Hit, Miss, Record, Stale
+from .model import Call, Fresh, Head, Hit, Miss, Raised, Record, Stale
 from .protocols import Codec, Policy, Serializer, Storage
 
 TYPE_CHECKING = False
@@ -170,14 +170,25 @@ class Cache:
     cache = persist  # as joblib.Memory spells it: Pipeline(memory=Cache(...)) of scikit-learn calls it
 
     def clear(
-        self, function: str = "*", *, older_than: Any = None, larger_than: Any = None, dry_run: bool = False
+        self,
+        function: str = "*",
+        *,
+        tag: str | None = None,
+        older_than: Any = None,
+        larger_than: Any = None,
+        dry_run: bool = False,
     ) -> Any:
         """Remove entries: all, or those of the functions that match ``function``, older or larger than a limit.
+
+        With ``tag`` alone it takes no longer for a million entries than for one: they are misses from now on, in every
+        process, and their room is freed by a later ``prune``.
 
         Args:
             function: pattern on full names, such as ``"shop.*"``.
             older_than: seconds, text ("7d") or timedelta.
             larger_than: bytes or text ("2 MB").
+            tag: only entries with this tag, whatever others they have.
+            dry_run: only say what would go.
 
         Returns:
             what was removed: ``(entries, bytes, functions)``.
@@ -189,6 +200,7 @@ class Cache:
             return _upkeep.clear(
                 opened.storage,
                 functions=function,
+                tag=tag,
                 older_than=None if older_than is None else _units.seconds(older_than),
                 larger_than=None if larger_than is None else _units.size_bytes(larger_than),
                 now=self.clock(),
@@ -206,7 +218,7 @@ class Cache:
 
         What was stored before ``since`` (seconds since the epoch) is stale: mode refresh.
 
-        Raises nothing but what a policy of the user raises (or anything, when strict).
+        Raises nothing (or anything, when strict).
         """
         try:
             record = (self._opened or self._open()).storage.read(call.key)
@@ -229,7 +241,13 @@ class Cache:
             return Miss(call, self.trouble("read", error, "damaged: "))
         if head.created < since:
             return Miss(call, "mode refresh")
-        fresh = policy.fresh(head.stamp, head, call, now)
+        idle = getattr(policy, "idle", 0.0)
+        try:
+            if idle:
+                head = head._replace(used=self._open().used(call))
+            fresh = policy.fresh(head.stamp, head, call, now)
+        except Exception as error:
+            return Miss(call, self.trouble(f"ask the policy of {call.function}", error))
         if isinstance(fresh, Stale):
             return Miss(call, fresh.why)
         bodies = self.bodies
@@ -240,8 +258,10 @@ class Cache:
             value = load(body)
         except Exception as error:
             return Miss(call, self.trouble("load", error, "could not be loaded: "))
-        if front is not None:
+        if front is not None and type(value) is not Raised:
             front.put(front_key, value, head, fresh.until, load, body)
+        if idle and now - max(head.used, head.created) > idle / 20:
+            self._open().use(call, now)
         return Hit(head, value)
 
     def store(
@@ -270,8 +290,11 @@ class Cache:
         except Exception as error:
             self.trouble("store", error, call=call)
             return None
-        if front is not None and len(parts) == 1:
-            fresh = policy.fresh(stamp, head, call, head.created)
+        if front is not None and len(parts) == 1 and type(value) is not Raised:
+            try:
+                fresh = policy.fresh(stamp, head, call, head.created)
+            except Exception:  # the next look-up says what is wrong
+                return head
             bodies = self.bodies
             load = bodies.load if codecs == () and serializer == bodies.plain else bodies.loader(head)
             if isinstance(fresh, Fresh) and not isinstance(load, str):

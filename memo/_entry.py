@@ -116,7 +116,7 @@ def unpack(data: bytes, function: str = "") -> Head:
         raise DamagedError(f"the head can't be read: {problem}") from problem
     if end + DIGEST > len(data):
         raise DamagedError("the head is too short")
-    return _new(Head, (function, created, seconds, serializer, codecs, size, stamp, data[end:-DIGEST]))
+    return _new(Head, (function, created, seconds, serializer, codecs, size, stamp, data[end:-DIGEST], 0.0))
 
 
 def _read_texts(texts: bytes, length: int) -> tuple[str, tuple[str, ...], bytes]:

@@ -12,11 +12,11 @@ from types import FunctionType, MethodType
 from . import explain, settings
 from ._attempt import Attempt
 from ._counts import read
-from ._run import Runner
+from ._run import Runner, raise_again
 from ._state import shorten
 from ._wrapper import SHORT
 from .errors import NotCachedError, UnkeyableError
-from .model import Call, Hit, Miss
+from .model import Call, Hit, Miss, Raised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,13 +89,13 @@ class Handle:
         """The stored result; NotCachedError, a KeyError with the ``miss`` that says why, when there is none."""
         outcome = self._look(args, kwargs)
         if isinstance(outcome, Hit):
-            return outcome.value
+            return _given(outcome.value)
         raise NotCachedError(outcome)
 
     def get_or(self, default: Any, /, *args: Any, **kwargs: Any) -> Any:
         """The stored result, or ``default``."""
         outcome = self._look(args, kwargs)
-        return outcome.value if isinstance(outcome, Hit) else default
+        return _given(outcome.value) if isinstance(outcome, Hit) else default
 
     def set(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
         """Store ``value`` as the result of this call, as if it had been computed in no time."""
@@ -216,6 +216,10 @@ class Handle:
             opened.touch(call.scope)  # fronts look again
         except Exception as error:
             runner.cache().trouble("store", error, call=call)
+
+
+def _given(value: Any) -> Any:
+    return raise_again(value) if type(value) is Raised else value
 
 
 class Method:

@@ -123,6 +123,18 @@ class Opened:
         except Exception:
             return  # a result was made all the same; what a dead server still holds runs out
 
+    def used(self, call: Call) -> float:
+        """When an entry was last used, in seconds since the epoch; 0 where nobody has noted it."""
+        found = self.heads.head(_use(call))
+        return 0.0 if found is None else found[1] / 1000
+
+    def use(self, call: Call, now: float) -> None:
+        """Note a use, as the mark of an empty record: storages know no heads that change. Lost where it can't be noted."""
+        try:
+            self.storage.write(_use(call), (), bytes, size=0, mark=int(now * 1000))
+        except Exception:
+            return
+
     def words_of(
         self, scope: str, trouble: Callable[[str, Exception], object]
     ) -> tuple[Sequence[int] | None, int, int] | None:
@@ -174,6 +186,11 @@ class Opened:
                 events.warn_once(
                     f"{self.place}:reset", f"the ruined cache at {self.place} could not be rebuilt: {failure}"
                 )
+
+
+def _use(call: Call) -> str:
+    scope, version, arguments = call.key.split("/")
+    return f"{scope}/used-{version}-{arguments}"
 
 
 _flights: dict[str, tuple[Flights, LockFile | None]] = {}

@@ -14,10 +14,23 @@ if TYPE_CHECKING:
 class Options:
     """One attribute an option; the defaults are _persist's."""
 
-    __slots__ = ("cache", "code", "ignore", "key", "mode", "name", "packages", "policy", "version", "wait")
+    __slots__ = (
+        "cache",
+        "code",
+        "exceptions",
+        "ignore",
+        "key",
+        "mode",
+        "name",
+        "packages",
+        "policy",
+        "version",
+        "wait",
+    )
 
     cache: Cache
     code: str
+    exceptions: tuple[type[Exception], ...]  #: those that are stored
     ignore: tuple[str, ...]
     key: Callable[[Any], Any] | dict[str, Callable[[Any], Any]] | None
     mode: str | None

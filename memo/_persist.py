@@ -11,13 +11,14 @@ from .errors import OptionError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from os import PathLike
     from typing import Any, ParamSpec, TypeVar, overload
 
     from ._cache import Cache
     from ._location import Default
-    from .model import Call
+    from .model import Call, Head
+    from .policies._depends import Dependency
     from .protocols import Persisted, Policy, Serializer, Storage
 
     P = ParamSpec("P")
@@ -38,7 +39,14 @@ if TYPE_CHECKING:
         packages: str = "exact",
         ignore: Iterable[str] = (),
         key: Callable[[Call], Any] | Mapping[str, Callable[[Any], Any]] | None = None,
-        ttl: str | float | timedelta | None = None,
+        ttl: str | float | timedelta | datetime | Callable[[Any], Any] | None = None,
+        idle_ttl: str | float | timedelta | None = None,
+        validate: Callable[[Head], Any] | None = None,
+        store_if: Callable[[Any], Any] | None = None,
+        store_if_slower_than: str | float | timedelta | None = None,
+        cache_exceptions: type[Exception] | Iterable[type[Exception]] | Mapping[type[Exception], Any] | None = None,
+        depends: Iterable[str | PathLike[str] | Dependency] | None = None,
+        tags: Iterable[str] | Callable[[Mapping[str, Any], Any], Iterable[str]] | None = None,
         policy: Policy | None = None,
         mode: str | None = None,
         wait: str | float | timedelta | None = None,
@@ -65,7 +73,15 @@ else:  # overloads cost importing typing; the implementation is all that runs
             packages: how much of the versions of the packages that it uses counts: "exact", "minor", "major", "ignore".
             ignore: names of parameters that do not count.
             key: what counts instead: a function of the call, or ``{"parameter": function of its value}``.
-            ttl: how long a result is good: seconds, "90s", "1h30m", "7d" or a timedelta.
+            ttl: how long a result is good: seconds, "90s", "1h30m", "7d" or a timedelta; a datetime, until which; or a function
+                of the result that gives a duration, or None for ever.
+            idle_ttl: results that nobody has used for so long are computed anew.
+            validate: function of the entry's head (``created``, ``seconds``, ``size``), asked at every call.
+            store_if: function of the result: whether it is stored.
+            store_if_slower_than: only results that took so long are stored.
+            cache_exceptions: classes of exceptions that are stored and raised again, or ``{class: ttl}``.
+            depends: files, folders and patterns as paths, `Env`, `Package`, `Value`: when one changes, results are stale.
+            tags: texts, or a function of (arguments, result) that gives them, for ``cache.clear(tag=)``.
             policy: an object of ``memo.policies``, or your own.
             mode: "normal", "refresh", "read-only", "only-cached" or "off", for this function always.
             wait: how long to wait at most for another thread or process that computes the same call, before computing it
@@ -107,7 +123,7 @@ _PEERS = {
 
 def _settle(given: dict[str, Any]) -> dict[str, Any]:
     """The options of a Runner from those of the user; OptionError for what can't be right."""
-    from . import settings
+    from . import _freshness, policies, settings
 
     options = dict(given)
 
@@ -132,7 +148,9 @@ def _settle(given: dict[str, Any]) -> dict[str, Any]:
     mode = take("mode")
     if mode is not None:
         settings.mode_named(mode)
-    policy = _policy(take("ttl"), take("policy"))
+    asked = {name: options.pop(name, None) for name in _freshness.OPTIONS}
+    policy = _freshness.policy_of({name: value for name, value in asked.items() if value is not None})
+    kept = asked["cache_exceptions"]
     wait = take("wait")
     if wait is not None:
         from ._units import seconds
@@ -148,11 +166,13 @@ def _settle(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "cache": cache, "name": name, "version": None if version is None else str(version), "code": code,
         "packages": packages, "ignore": ignore, "key": key, "policy": policy, "mode": mode, "wait": wait,
+        "exceptions": () if kept is None else policies.Exceptions(kept).types,
     }  # fmt: skip
 
 
 _OPTIONS = (
-    "cache", "code", "ignore", "key", "location", "mode", "name", "packages", "policy", "serializer", "storage", "ttl", "version", "wait",
+    "cache", "cache_exceptions", "code", "depends", "idle_ttl", "ignore", "key", "location", "mode", "name", "packages", "policy",
+    "serializer", "storage", "store_if", "store_if_slower_than", "tags", "ttl", "validate", "version", "wait",
 )  # fmt: skip
 
 
@@ -167,18 +187,6 @@ def _cache(cache: Any, shortcuts: dict[str, Any]) -> Any:
     if not isinstance(cache, Cache):
         raise OptionError(f"cache must be a memo.Cache, such as Cache({cache!r}); got {type(cache).__name__}")
     return cache
-
-
-def _policy(ttl: Any, policy: Any) -> Any:
-    if ttl is None and policy is None:
-        return None
-    from . import policies
-    from ._cache import checked_policy
-
-    parts = [] if policy is None else [checked_policy(policy)]
-    if ttl is not None:
-        parts.append(policies.Ttl(ttl))
-    return parts[0] if len(parts) == 1 else policies.all_of(*parts)
 
 
 def _one_of(option: str, value: object, allowed: tuple[str, ...]) -> Any:

@@ -19,19 +19,19 @@ from ._options import Options
 from ._state import State
 from ._wrapper import Parameters, generate, passes_on
 from .errors import NotCachedError, UnkeyableError
-from .model import Call, Event, Fresh, Hit, Miss
+from .model import Call, Event, Fresh, Hit, Miss, Raised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FunctionType
-    from typing import Any
+    from typing import Any, NoReturn
 
     from ._cache import Cache
     from ._opened import Opened
     from .fingerprint._code import Followed
     from .model import Head
-    from .protocols import Policy
+    from .protocols import Policy, Words
 
 ABSENT = object()  #: what in_front() gives where there is nothing
 
@@ -176,13 +176,19 @@ class Runner:
         if until > 0:
             return head.created - 60 <= now < until
         call = self.make_call(state, captures, key, values)
-        return isinstance(self.policy().fresh(head.stamp, head, call, now), Fresh)
+        try:
+            return isinstance(self.policy().fresh(head.stamp, head, call, now), Fresh)
+        except Exception:  # the look-up says what is wrong
+            return False
 
     def hit(self, call: Call, hit: Hit) -> Any:
         self.counts.hit(hit.head.seconds)
         if events.wanted("hit"):
             events.emit(Event("hit", self.name, call.key, "", 0.0, hit.head.size))
-        return hit.value
+        value = hit.value
+        if type(value) is Raised:
+            raise_again(value)
+        return value
 
     # ------------------------------------------------------------------------------------------- what holds now
 
@@ -198,14 +204,19 @@ class Runner:
 
     def policy(self) -> Policy:
         if self._policy is None:
-            from .policies import Forever, all_of
+            from .policies import Forever, all_of, placed
 
             own, general = self.options.policy, self.cache().policy
             if own is None:
                 self._policy = general
             else:
                 self._policy = own if type(general) is Forever else all_of(general, own)
+            self._policy = placed(self._policy, self._words)
         return self._policy
+
+    def _words(self) -> Words | None:
+        opened = self.cache().ready()
+        return None if opened is None else opened.words
 
     @property
     def scope(self) -> str:
@@ -346,6 +357,12 @@ class Inner:
             self._makers[name](value) if name in self._makers else value
             for name, value in zip(names, values, strict=True)
         )
+
+
+def raise_again(stored: Raised) -> NoReturn:
+    """Raises what a function raised when it was computed, with the traceback of then as a note."""
+    stored.error.add_note(f"memo stored this exception; it was raised so:\n{stored.trace}")
+    raise stored.error
 
 
 def _flags_changed() -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from . import _abilities
 from ._entry import unpack
+from ._tag import ALL, digest, scope_of
 from .errors import DamagedError
 from .model import Head, Item, Record
 
@@ -33,6 +34,7 @@ class Filters(NamedTuple):
     functions: str = "*"  #: a pattern as in file names (``*``, ``?``, ``[abc]``), or a full name
     created_before: float | None = None  #: seconds since the epoch
     larger_than: int | None = None  #: bytes of head and body
+    tag: str | None = None
 
 
 class Listed(NamedTuple):
@@ -117,6 +119,7 @@ def clear(
     *,
     now: float,
     functions: str = "*",
+    tag: str | None = None,
     older_than: float | None = None,
     larger_than: int | None = None,
     dry_run: bool = False,
@@ -125,12 +128,16 @@ def clear(
 
     Without ``older_than`` (seconds) and ``larger_than`` (bytes) whole functions are forgotten, at once and first of
     all: what is being computed meanwhile is returned to its caller and not stored. With them only the live entries for
-    which both hold. Entries whose age can't be read are never taken to be old: a newer memo may know how to read them.
+    which both hold. With ``tag`` alone a word is moved, which makes its entries misses: none is looked at, none counted.
+    Entries whose age can't be read are never taken to be old: a newer memo may know how to read them.
     """
-    if older_than is None and larger_than is None:
+    if older_than is None and larger_than is None and tag is not None and functions == "*" and not dry_run:
+        clear_tag(storage, tag)
+        return Cleared(0, 0, (), 0)
+    if older_than is None and larger_than is None and tag is None:
         return _clear_functions(storage, functions, dry_run)
     before = None if older_than is None else now - older_than
-    return _clear_entries(storage, Filters(functions, before, larger_than), dry_run)
+    return _clear_entries(storage, Filters(functions, before, larger_than, tag), dry_run)
 
 
 def forget(storage: Storage, scope: str) -> int:
@@ -139,6 +146,13 @@ def forget(storage: Storage, scope: str) -> int:
     word = words.bump(scope)
     words.bump(f"{scope}.edits")  # second: a front that looks again must find the first one done
     return word
+
+
+def clear_tag(storage: Storage, tag: str) -> None:
+    """What has this tag is stale from now on, in O(1)."""
+    words = _abilities.words(storage)
+    words.bump(scope_of(digest(tag)))
+    words.bump(ALL)  # second: who sees this one moved finds the first one moved
 
 
 def purge_dead(storage: Storage, scope: str, word: int, limit: int) -> int:
@@ -251,9 +265,16 @@ def _text(record: Record | None) -> str:
 def _selected(listed: Listed, filters: Filters) -> bool:
     if filters.larger_than is not None and listed.size <= filters.larger_than:
         return False
+    if filters.tag is not None and not _has_tag(listed, filters.tag):
+        return False
     if filters.created_before is None:
         return True
     return listed.head is not None and listed.head.created < filters.created_before
+
+
+def _has_tag(listed: Listed, tag: str) -> bool:
+    # sixteen bytes of a digest are in no stamp by chance, so it need not be known which policies made it
+    return listed.head is not None and digest(tag) in listed.head.stamp
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:

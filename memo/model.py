@@ -55,6 +55,17 @@ class Head(NamedTuple):
     size: int  #: bytes of the body as stored
     stamp: bytes  #: what the policy remembered
     notes: bytes  #: what explain.py remembered: four bytes a parameter
+    used: float = 0.0  #: seconds since the epoch, the last use; kept only for policies that look at it (``idle``)
+
+
+class Raised(NamedTuple):
+    """The outcome of a function that raised: what policies are asked about, and what is stored of it.
+
+    ``trace`` is the traceback as text, since frames can't be stored.
+    """
+
+    error: BaseException
+    trace: str
 
 
 class Hit(NamedTuple):

@@ -13,15 +13,15 @@ import memo
 
 ROOT = Path(memo.__file__).parent
 
-# Each layer may import those named after it (and what lies in its own package). `errors`, `model`, `_units` and
-# `_libhdf5` are leaves; `_wrapper` holds text and the set of plain types alone, so the front may know it.
-LEAVES = {"errors", "model", "_units", "_libhdf5"}
+# Each layer may import those named after it (and what lies in its own package). `errors`, `model`, `_tag`, `_units`
+# and `_libhdf5` are leaves; `_wrapper` holds text and the set of plain types alone, so the front may know it.
+LEAVES = {"errors", "model", "_tag", "_units", "_libhdf5"}
 CONTRACTS = LEAVES | {"protocols", "_abilities"}
 PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {"_project", "_clearing", "_call", "_entry", "_front", "_flight", "_place", "_upkeep", "events", "settings"}
-ENGINE = {"_body", "_cache", "_location", "_opened", "explain"}
+ENGINE = {"_body", "_cache", "_dependencies", "_location", "_opened", "explain"}
 FACE = {
-    "_async", "_attempt", "_counts", "_handle", "_kinds", "_map", "_options", "_persist", "_recording", "_run", "_state", "_wrapper",
+    "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_map", "_options", "_persist", "_recording", "_run", "_state", "_wrapper",
 }  # fmt: skip
 EDGES = {"flags", "cli", "sharing", "__main__"}
 

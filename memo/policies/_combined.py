@@ -1,7 +1,8 @@
 """Policies made of policies, by functions and not by operators.
 
 The stamp is a tag, the number of children, and each child's stamp behind its length (u16, big-endian; 0xffff: this one
-would not have stored it). A stamp of another shape was made by other policies, so it reads as stale.
+would not have stored it). A stamp of another shape was made by other policies, so it reads as stale. Where all must hold
+and none remembers anything the stamp is empty: such options may come and go without recomputing what is stored.
 """
 
 from __future__ import annotations
@@ -40,9 +41,14 @@ class _Combined:
     def __init__(self, every: bool, policies: tuple[Policy, ...]) -> None:
         self.every, self.policies = every, policies
         self.tag = b"all" if every else b"any"
+        #: the shortest: uses are noticed often enough for each
+        self.idle = min((idle for one in policies if (idle := getattr(one, "idle", 0.0))), default=0.0)
 
     def __repr__(self) -> str:
         return f"{self.tag.decode()}_of({', '.join(map(repr, self.policies))})"
+
+    def at(self, words: Any) -> Policy:
+        return _Combined(self.every, tuple(placed(one, words) for one in self.policies))
 
     def begin(self, call: Call, /) -> list[Any]:
         return [policy.begin(call) for policy in self.policies]
@@ -50,10 +56,12 @@ class _Combined:
     def seal(self, token: list[Any], outcome: Any, /) -> bytes | None:
         stamps = [policy.seal(one, outcome) for policy, one in zip(self.policies, token, strict=True)]
         wanted = [stamp is not None for stamp in stamps]
-        return _joined(self.tag, stamps) if (all(wanted) if self.every else any(wanted)) else None
+        if not (all(wanted) if self.every else any(wanted)):
+            return None
+        return b"" if self.every and not any(stamps) else _joined(self.tag, stamps)
 
     def fresh(self, stamp: bytes, head: Head, call: Call, now: float, /) -> Fresh | Stale:
-        stamps = _split(self.tag, stamp)
+        stamps = [b""] * len(self.policies) if self.every and not stamp else _split(self.tag, stamp)
         if stamps is None or len(stamps) != len(self.policies):
             return Stale("stored under other policies")
         good, bad = [], []
@@ -71,6 +79,12 @@ class _Combined:
 
     def rank(self, head: Head, uses: int, /) -> float:
         return self.policies[0].rank(head, uses)
+
+
+def placed(policy: Policy, words: Any) -> Policy:
+    """The policy over the words of a place, where it has to do with words."""
+    at = getattr(policy, "at", None)
+    return policy if at is None else at(words)
 
 
 def _combined(every: bool, policies: tuple[Policy, ...]) -> Policy:

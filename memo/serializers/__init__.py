@@ -39,6 +39,7 @@ _HOMES = {
     "Numpy": "_numpy",
     "Parquet": "_arrow",
     "Pickle": "_pickle",
+    "Raised": "_raised",
     "Text": "_raw",
 }
 _CLASSES = {name.lower(): name for name in _HOMES}
