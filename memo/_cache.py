@@ -197,6 +197,9 @@ class Cache:
 
         opened = self._open()
         try:
+            if tag is not None and (function, older_than, larger_than, dry_run) == ("*", None, None, False):
+                _upkeep.clear_tag(opened.storage, tag)
+                return _upkeep.Cleared(0, 0, (), 0)
             return _upkeep.clear(
                 opened.storage,
                 functions=function,

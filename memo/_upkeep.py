@@ -128,14 +128,12 @@ def clear(
 
     Without ``older_than`` (seconds) and ``larger_than`` (bytes) whole functions are forgotten, at once and first of
     all: what is being computed meanwhile is returned to its caller and not stored. With them only the live entries for
-    which both hold. With ``tag`` alone a word is moved, which makes its entries misses: none is looked at, none counted.
-    Entries whose age can't be read are never taken to be old: a newer memo may know how to read them.
+    which all hold. Entries whose age can't be read are never taken to be old: a newer memo may know how to read them.
     """
-    if older_than is None and larger_than is None and tag is not None and functions == "*" and not dry_run:
-        clear_tag(storage, tag)
-        return Cleared(0, 0, (), 0)
     if older_than is None and larger_than is None and tag is None:
         return _clear_functions(storage, functions, dry_run)
+    if tag is not None and older_than is None and larger_than is None and functions == "*" and not dry_run:
+        clear_tag(storage, tag)  # first of all: what is being computed meanwhile is not stored
     before = None if older_than is None else now - older_than
     return _clear_entries(storage, Filters(functions, before, larger_than, tag), dry_run)
 

@@ -364,3 +364,19 @@ def test_only_cached_says_what_is_stale(lab: Lab) -> None:
 def test_what_can_not_be_right_raises_at_decoration(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         persist(**options)
+
+
+def test_a_tag_filters_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from memo.cli import main
+
+    lab = Lab(tmp_path / "place", "sqlite")
+    f = lab.again(tags=lambda arguments, result: [f"user-{arguments['x']}"], ttl="1h")
+    f(1), f(2)
+    place = str(tmp_path / "place")
+    assert main(["ls", "-l", place, "--tag", "user-1", "--entries", "--json"]) == 0
+    assert capsys.readouterr().out.count('"key"') == 1
+    assert main(["clear", "-l", place, "--tag", "user-1", "--yes"]) == 0
+    assert "cleared 1 entry" in capsys.readouterr().out
+    assert main(["ls", "-l", place, "--tag", "user-1"]) == 1
+    f(1), f(2)
+    assert lab.computed() == [1, 2, 1]

@@ -37,6 +37,7 @@ def clear(arguments: Namespace) -> None:
         return _upkeep.clear(
             storage,
             functions=arguments.pattern,
+            tag=arguments.tag,
             older_than=arguments.older_than,
             larger_than=arguments.larger_than,
             now=time(),

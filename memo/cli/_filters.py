@@ -28,17 +28,20 @@ def add(parser: ArgumentParser) -> None:
         help="full names of functions, * for any text (default: all)",
     )
     parser.add_argument("--older-than", metavar="AGE", type=_age, help="only what was computed longer ago: 90s, 2h, 7d")
+    parser.add_argument("--tag", metavar="TAG", help="only what has this tag")
     parser.add_argument("--larger-than", metavar="SIZE", type=_size, help="only what takes more room: 500kB, 2GB, 2GiB")
 
 
 def chosen(arguments: Namespace, now: float) -> Filters:
     before = None if arguments.older_than is None else now - arguments.older_than
-    return Filters(arguments.pattern, before, arguments.larger_than)
+    return Filters(arguments.pattern, before, arguments.larger_than, arguments.tag)
 
 
 def nothing_found(arguments: Namespace, location: str, storage: Storage) -> str:
     """Why there is nothing to show, and what the user may have meant."""
     pattern = arguments.pattern
+    if arguments.tag is not None:
+        return f"nothing in {location} has the tag {arguments.tag!r}"
     if arguments.older_than is not None or arguments.larger_than is not None:
         return f"nothing in {location} is as old and as large as that"
     if pattern != "*" and not functions(storage, pattern) and (known := sorted(functions(storage).values())):
