@@ -80,7 +80,7 @@ class Database:
 
         ``absent``: what to return where there is no table; left out, the table is made. ``together``: one transaction.
         """
-        began, again, made = monotonic(), False, False
+        began, again, looked = monotonic(), False, False
         while True:
             try:
                 if self.file and not os.path.exists(self.file):
@@ -94,11 +94,12 @@ class Database:
                 dropped = error.connection_invalidated and monotonic() - began < self.timeout / 2
                 if not again and (dropped or isinstance(error, IntegrityError)):
                     again = True
-                elif not made and self._is_missing(table, error):
-                    if absent:
-                        return absent[0]
-                    self._make_table(table)
-                    made = True
+                elif not looked and (isinstance(error, ProgrammingError) or "no such table" in str(error.orig)):
+                    looked = True  # if it is there, another process has just made it
+                    if not self._has(table):
+                        if absent:
+                            return absent[0]
+                        self._make_table(table)
                 else:
                     raise (error.orig or error) from None
 
@@ -108,24 +109,21 @@ class Database:
             return isinstance(error, (OSError, sa.exc.TimeoutError))
         if self.engine.dialect.name == "sqlite":
             return "locked" in str(error)
-        state = (
-            getattr(error, "sqlstate", None) or ""
-        )  # what it says when it is reached: out of space, a limit, a conflict
-        return not state.startswith(("40", "53", "54")) or state == "53300"  # too many connections
+        state = getattr(error, "sqlstate", None) or ""
+        # it is reached where it says that it is out of space, over a limit or in a conflict; not by one client too many
+        return state == "53300" or not state.startswith(("40", "53", "54"))
 
-    def _is_missing(self, table: sa.Table, error: DBAPIError) -> bool:
-        if not isinstance(error, ProgrammingError) and "no such table" not in str(error.orig):
-            return False
+    def _has(self, table: sa.Table) -> bool:
         try:
-            return not sa.inspect(self.engine).has_table(table.name)
-        except DBAPIError:
-            return False
+            return sa.inspect(self.engine).has_table(table.name)
+        except DBAPIError as error:
+            raise (error.orig or error) from None
 
     def _make_table(self, table: sa.Table) -> None:
         try:
             table.metadata.create_all(self.engine)
         except DBAPIError as error:
-            if not sa.inspect(self.engine).has_table(table.name):  # else another process was faster
+            if not self._has(table):  # else another process was faster
                 raise (error.orig or error) from None
 
     def _make_file(self) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from _postgres import PostgresServer
 
 REQUIRED = os.environ.get("MEMO_TEST_SERVERS", "") == "required"
 _BIRTH = 20.0  # seconds that a server may take to answer for the first time
@@ -211,3 +212,27 @@ def s3_server(_moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     if not _moto.running:
         _moto.start()
     return _moto
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[PostgresServer]:
+    needs("psycopg")
+    needs("sqlalchemy")
+    try:
+        server = PostgresServer(free_port())
+    except ModuleNotFoundError as error:
+        not_here(f'there is no PostgreSQL ({error}): pip install "memo-persist[servers]"')
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres_server(_postgres: PostgresServer) -> PostgresServer:
+    """A running PostgreSQL, the same for all tests of this process: each keeps to tables of its own, and may kill it."""
+    _postgres.cont()
+    if not _postgres.is_running:
+        _postgres.start()
+    return _postgres
