@@ -445,9 +445,10 @@ def test_polars_frames_come_back_equal(rows):
     assert (back["column"].name, back["column"].dtype) == ("t", value["t"].dtype)
 
 
-def test_large_polars_frames_are_not_copied_into_the_stream():
+@pytest.mark.parametrize("plug", [Pickle, Cloudpickle])
+def test_large_polars_frames_are_not_copied_into_the_stream(plug):
     value = pl.DataFrame({"a": np.arange(400_000.0), "b": np.arange(400_000)})
-    parts = Pickle().dump(value)
+    parts = plug().dump(value)
     assert sorted(map(len, parts))[-2:] == [3_200_000, 3_200_000]
     assert sum(map(len, parts)) < 6_500_000
 

@@ -23,6 +23,7 @@ import gc
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pickle import PickleBuffer, Pickler, PicklingError, Unpickler, dumps, loads
 from struct import Struct, pack, unpack_from
 from typing import Any, ClassVar
@@ -60,7 +61,7 @@ class Pickle:
             return [dumps(value, 5)]
         buffers: list[memoryview] = []
         try:
-            if plain or "polars" in sys.modules:
+            if plain or "polars" in sys.modules or "torch" in sys.modules:
                 stream = _stream(Pickler, value, buffers)
             else:
                 stream = [dumps(value, 5, buffer_callback=_keep_large(buffers))]
@@ -135,20 +136,26 @@ class _Parts(list["Buffer"]):
 def _stream(pickler: Callable[..., Pickler], value: Any, buffers: list[memoryview]) -> list[Buffer]:
     parts = _Parts()
     writer = pickler(parts, 5, buffer_callback=_keep_large(buffers))
-    if hasattr(sys.modules.get("polars"), "Series"):  # its last import: not half imported in another thread
+    if libraries := tuple(name for name, last in _LIBRARIES if hasattr(sys.modules.get(name), last)):
         own = getattr(writer, "dispatch_table", None)
-        table = _with_polars(len(copyreg.dispatch_table))
-        writer.dispatch_table = table if own is None else {**table, **own}
+        table = _with_reducers(len(copyreg.dispatch_table), libraries)
+        # a plain assignment would miss what the pickler reads where its class has a table, as cloudpickle's
+        vars(Pickler)["dispatch_table"].__set__(writer, table if own is None else {**table, **own})
     writer.dump(value)
     return parts
 
 
-@cache
-def _with_polars(registered: int) -> dict[type, Callable[[Any], Any]]:
-    """``copyreg``'s table and ours: a plain dict, since pickle asks it for every object. Made anew when theirs grows."""
-    from ._polars import reducers
+#: libraries whose values have reducers of ours, and what they import last: they may be half imported in another thread
+_LIBRARIES = (("polars", "Series"), ("torch", "compiler"))
 
-    return {**copyreg.dispatch_table, **reducers()}
+
+@cache
+def _with_reducers(registered: int, libraries: tuple[str, ...]) -> dict[type, Callable[[Any], Any]]:
+    """``copyreg``'s table and ours: a plain dict, since pickle asks it for every object. Made anew when theirs grows."""
+    table = dict(copyreg.dispatch_table)
+    for name in libraries:
+        table |= import_module(f"._{name}", __package__).reducers()
+    return table
 
 
 def _framed(stream: list[Buffer], buffers: list[memoryview], bytecode: int = 0) -> list[Buffer]:
