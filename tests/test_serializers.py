@@ -13,6 +13,7 @@ from datetime import date
 from enum import IntEnum
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -22,8 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.dtypes import StringDType
 
+from memo import Cache
 from memo.errors import DamagedError, OptionError, UnstorableError
-from memo.serializers import Bytes, Cloudpickle, Joblib, Json, Numpy, Pickle, serializer
+from memo.serializers import Bytes, Cloudpickle, Joblib, Json, Numpy, Pickle, _joblib, serializer
 from memo.serializers import Text as TextSerializer
 from memo.testing._serializer import SerializerSuite
 
@@ -137,6 +139,11 @@ class TestJoblib(SerializerSuite):
 class TestJoblibCompressed(TestJoblib):
     def make(self):
         return Joblib(compress=("zlib", 1))
+
+
+class TestJoblibCopied(TestJoblib):
+    def make(self):
+        return Joblib(mmap=False)
 
 
 class TestText(SerializerSuite):
@@ -592,6 +599,65 @@ def test_numpy_never_unpickles(tmp_path):
     np.save(path, np.array([print], dtype=object), allow_pickle=True)
     with pytest.raises(DamagedError, match="objects"):
         Numpy().load(memoryview(path.read_bytes()))
+
+
+# -------------------------------------------------------------------------------------------------------- joblib
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_joblib_arrays_lie_in_writable_memory(order):
+    value = {"a": np.asarray(np.arange(60_000.0).reshape(200, 300), order=order), "b": [np.arange(3), np.zeros((2, 0))]}
+    memory = bytearray(b"".join(Joblib().dump(value)))
+    whole = np.frombuffer(memory, "u1")
+    back = Joblib().load(memoryview(memory))
+    assert SerializerSuite().same(value, back)
+    assert np.shares_memory(back["a"], whole)
+    assert back["a"].flags.f_contiguous == (order == "F")
+    assert back["a"].flags.aligned
+    assert type(back["a"]) is np.ndarray
+    assert not np.shares_memory(Joblib(mmap=False).load(memoryview(memory))["a"], whole)
+    assert not np.shares_memory(Joblib().load(memoryview(bytes(memory)))["a"], whole)
+    with pytest.raises(OptionError, match=r"Joblib\(mmap=\.\.\.\) must be True or False"):
+        Joblib(mmap="r+")
+
+
+def test_what_joblib_maps_is_the_file_and_never_changes_it(tmp_path):
+    cache = Cache(tmp_path, serializer="joblib", storage="files")
+
+    def f():
+        return {"a": np.arange(90_000.0)}
+
+    cache.persist(f, name="f")()
+    [path] = tmp_path.rglob("*.joblib")
+    before = path.read_bytes()
+    for _ in range(2):
+        back = Cache(tmp_path, serializer="joblib").persist(f, name="f").get()
+        assert (back["a"] == np.arange(90_000.0)).all()
+        back["a"][:] = 7
+    assert path.read_bytes() == before
+    assert (joblib.load(path)["a"] == np.arange(90_000.0)).all(), "joblib itself reads it"
+
+
+def test_joblib_without_its_place_holder_copies(monkeypatch):
+    _joblib._unpickler.cache_clear()
+    monkeypatch.delattr("joblib.numpy_pickle.NumpyArrayWrapper.read_array")
+    assert _joblib._unpickler() is None
+    _joblib._unpickler.cache_clear()
+
+
+# ---------------------------------------------------------------------------------- text and bytes are the file itself
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("text", "zwei\r\nZeilen ü"), ("bytes", bytes(range(256))), ("text", ""), ("bytes", b"x" * 300_000)],
+)
+def test_the_file_is_the_result_byte_for_byte(name, value, tmp_path):
+    Cache(tmp_path, serializer=name, storage="files").persist(lambda: value, name="f")()
+    [path] = [path for suffix in ("*.txt", "*.bin") for path in tmp_path.rglob(suffix)]
+    with open(path, "rb") as file:
+        content = file.read()
+    assert (content.decode() if name == "text" else content) == value
 
 
 # ------------------------------------------------------------------------------------------------------ registry

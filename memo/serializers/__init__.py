@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ._arrow import Arrow as Arrow
     from ._arrow import Parquet as Parquet
+    from ._auto import Auto as Auto
     from ._joblib import Joblib as Joblib
     from ._json import Json as Json
     from ._numpy import Numpy as Numpy
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 #: class -> its module; the name of a serializer is its class's in lower case
 _HOMES = {
     "Arrow": "_arrow",
+    "Auto": "_auto",
     "Bytes": "_raw",
     "Cloudpickle": "_pickle",
     "Joblib": "_joblib",
