@@ -18,8 +18,8 @@ _PAUSE = 0.1  #: seconds between two looks at a lock that another has, at most
 class Leases:
     """The leases that this process holds in one store. ``seconds``: how long the store keeps a token.
 
-    ``take(name, token)``: True if it was had, False if another has it, None if this store takes no locks just now: then
-    everybody goes on as if it had one, since a lock saves work and no more.
+    ``take(name, token)``: True if it was had, or is had already under this token, False if another has it, None if this
+    store takes no locks just now: then everybody goes on as if it had one, since a lock saves work and no more.
     ``renew(name, token)`` and ``free(name, token)`` do nothing where the token is another. All three may raise.
     """
 
@@ -37,6 +37,9 @@ class Leases:
     def forked(self) -> None:
         """What was held is held by the parent, and its thread is not in the child."""
         self._held: set[Lease] = set()
+        self.left: dict[
+            str, str
+        ] = {}  # tokens that the store may still have: who comes next here need not wait for them
         self._guard = threading.Lock()
         self._renewing = False
 
@@ -77,11 +80,11 @@ class Lease:
 
     def __init__(self, leases: Leases, name: str, timeout: float) -> None:
         self._leases, self.name, self._timeout = leases, name, timeout
-        self.token, self._pid = os.urandom(16).hex(), 0
+        self.token, self._pid = leases.left.pop(name, "") or os.urandom(16).hex(), 0
 
     def __enter__(self) -> bool:
         deadline, pause = monotonic() + self._timeout, 0.002
-        while not (had := self._leases.take(self.name, self.token)):
+        while not (had := self._take()):
             if had is None:
                 return True
             if self._timeout >= 0 and monotonic() >= deadline:
@@ -92,15 +95,28 @@ class Lease:
         self._leases.hold(self)
         return True
 
+    def _take(self) -> bool | None:
+        try:
+            return self._leases.take(self.name, self.token)
+        except Exception:
+            self._leases.left[self.name] = self.token  # it may have been had, and only the answer lost
+            raise
+
     def __exit__(self, *exception: object) -> None:
         if self._pid == os.getpid():  # else not had; or in a child that was forked meanwhile, which must not free it
-            self.abandon()
-            self._leases.free(self.name, self.token)
+            self._pid = 0
+            self._leases.drop(self)
+            try:
+                self._leases.free(self.name, self.token)
+            except Exception:
+                self.abandon()
+                raise
 
     def abandon(self) -> None:
         """Not renewed any more, so that it runs out; no trip."""
-        self._leases.drop(self)
         self._pid = 0
+        self._leases.drop(self)
+        self._leases.left[self.name] = self.token
 
 
 _all: weakref.WeakSet[Leases] = weakref.WeakSet()

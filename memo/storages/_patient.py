@@ -12,6 +12,7 @@ memo's own do. All others pass as they are: damage, a body of another size and w
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -58,7 +59,6 @@ class Patient:
     def __init__(self, storage: Storage, *, timeout: float = 2.0, clock: Callable[[], float] = monotonic) -> None:
         self.storage, self.timeout, self.clock = storage, timeout, clock
         self.outage: Outage | None = None
-        self._guard = threading.Lock()
         self._waited = _Waited()
         self._down: Callable[[Exception], bool] = getattr(storage, "down", _is_down)
         # attributes of the object, so that isinstance finds the abilities that are there and no others
@@ -139,7 +139,7 @@ class Patient:
         outage = self.outage
         if outage is None:
             return None
-        with self._guard:
+        with _guard:
             outage = self.outage
             if outage is None:
                 return None
@@ -182,7 +182,7 @@ class Patient:
 
     def _leave_alone(self, kind: str, cause: str, tried: Outage | None) -> UnreachableError:
         """From now on for a while; longer if this was the trip that tried again. Gives back what went wrong first."""
-        with self._guard:
+        with _guard:
             outage = self.outage
             if outage is None:
                 self.outage = outage = Outage(UnreachableError(kind, cause), self.clock() + FIRST, FIRST)
@@ -226,3 +226,15 @@ def _is_down(error: Exception) -> bool:
 
 def _patient(storage: Storage, timeout: float) -> Patient:
     return Patient(storage, timeout=timeout)
+
+
+_guard = threading.Lock()  # one for all: it is held for a moment, and only while something is down
+
+
+def _after_fork() -> None:
+    global _guard
+    _guard = threading.Lock()  # the thread that held it is not there to let go
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -64,7 +64,6 @@ class Diskcache:
             self.lock: Callable[[str, float], AbstractContextManager[bool]]
             self.lock = Leases(_LEASE, self._take, self._renew, self._free).lock
         self._caches: list[Any] = []
-        self._opening = threading.Lock()
         _all.add(self)
 
     def __reduce__(self) -> tuple[Callable[..., Diskcache], tuple[str | tuple[str, ...], float]]:
@@ -153,7 +152,7 @@ class Diskcache:
         """Sets a ruined cache aside as ``<folder>.damaged``; the next write makes a new one."""
         import shutil
 
-        with self._opening:
+        with _opening:
             self.close()
             self._caches = []
             (folder,) = self._folders
@@ -167,7 +166,7 @@ class Diskcache:
 
     def _open(self, make: bool) -> list[Any]:
         if not self._caches:
-            with self._opening:
+            with _opening:
                 if not self._caches and (make or all(os.path.exists(f"{each}/cache.db") for each in self._folders)):
                     self._caches = [self._opened(folder) for folder in self._folders]
         return self._caches
@@ -228,7 +227,8 @@ class Diskcache:
 
     def _take(self, name: str, token: str) -> bool:
         key = "memo:lock:" + name
-        return bool(self._at(key, make=True).add(key, token, expire=_LEASE))
+        found = self._at(key, make=True)
+        return bool(found.add(key, token, expire=_LEASE)) or found.get(key) == token
 
     def _renew(self, name: str, token: str) -> None:
         key = "memo:lock:" + name
@@ -308,6 +308,7 @@ def _new(path: str) -> int:
 
 
 _all: weakref.WeakSet[Diskcache] = weakref.WeakSet()
+_opening = threading.Lock()
 
 
 def _before_fork() -> None:
@@ -315,5 +316,10 @@ def _before_fork() -> None:
         one.close()  # diskcache opens again where it finds its connection closed
 
 
+def _after_fork() -> None:
+    global _opening
+    _opening = threading.Lock()  # the thread that held it is not there to let go
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -82,6 +82,9 @@ redis.call('SET', KEYS[1], word)
 return word
 """
 
+_TAKE = """
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
+"""
 _RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end"
 _FREE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
@@ -358,7 +361,7 @@ class Redis:
         from redis.exceptions import ResponseError
 
         try:
-            return bool(self._client.set(self._special("lock", name), token, nx=True, px=int(self.lease * 1000)))
+            return bool(self._client.eval(_TAKE, 1, self._special("lock", name), token, int(self.lease * 1000)))
         except ResponseError:
             return None  # full, or only to be read: the store will say so
 

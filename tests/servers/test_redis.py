@@ -263,6 +263,23 @@ def test_who_comes_late_frees_nobody_elses_lock(redis_server):
     assert client.pttl("memo:lock:" + NAME) == -1, "and renews it neither"
 
 
+@pytest.mark.parametrize("when", ["taking", "letting go"])
+def test_what_a_hung_server_may_still_hold_is_not_waited_for(redis_server, when):
+    storage = Redis(redis_server.url, timeout=0.3)
+    lock = storage.lock(NAME, 0)
+    if when == "letting go":
+        assert lock.__enter__()
+    redis_server.stop()
+    with pytest.raises(Exception, match="Timeout"):
+        lock.__exit__(None, None, None) if when == "letting go" else lock.__enter__()
+    redis_server.cont()
+    for _ in range(2):
+        with storage.lock(NAME, 0) as had:
+            assert had
+    with storage.lock(NAME, 0), storage.lock(NAME, 0) as had:
+        assert not had
+
+
 def test_a_forked_child_frees_nothing(redis_server):
     storage = Redis(redis_server.url, lease=5.0)
     lock = storage.lock(NAME, 0)
@@ -489,12 +506,13 @@ def test_slow(redis_server, told):
 PROGRAM = """
     import sys, time
     import redis
-    from memo import persist
+    from memo import Cache
 
     url, name = sys.argv[1:]
     server = redis.Redis.from_url(url)
+    cache = Cache(url)
 
-    @persist(location=url, name="shared.slow")
+    @cache.persist(name="shared.slow", tags=["slow"])
     def slow(x):
         import redis, sys
         redis.Redis.from_url(sys.argv[1]).incr(f"runs-{x}")
@@ -508,6 +526,8 @@ PROGRAM = """
     for line in sys.stdin:
         if line.strip() == "clear":
             slow.cache_clear()
+        elif line.strip() == "untag":
+            cache.clear(tag="slow")
         elif line.strip() == "cached":
             print(slow.is_cached(1), flush=True)
         else:
@@ -532,7 +552,8 @@ def host(url, tmp_path, name):
     )
 
 
-def test_two_hosts_share_flights_results_and_clears(redis_server, tmp_path):
+@pytest.mark.parametrize("clear", ["clear", "untag"])
+def test_two_hosts_share_flights_results_clears_and_tags(redis_server, tmp_path, clear):
     one, two = (host(redis_server.url, tmp_path, name) for name in ("one", "two"))
 
     def ask(process, text):
@@ -548,7 +569,7 @@ def test_two_hosts_share_flights_results_and_clears(redis_server, tmp_path):
         ask(two, 5)
         assert two.stdout.readline() == "10\n"
         assert client.get("runs-5") == b"1"
-        ask(one, "clear")
+        ask(one, clear)
         ask(one, "cached")
         assert one.stdout.readline() == "False\n"
         ask(two, "cached")
