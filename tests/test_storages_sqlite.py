@@ -1,5 +1,6 @@
 """What only the SQLite storage promises: many processes, forks, damage, folders that vanish or can't be written."""
 
+import itertools
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ import threading
 import pytest
 
 from memo.errors import PlaceError
+from memo.storages import _ahead, open_storage
 from memo.storages.sqlite import Sqlite
 
 NAME = "f-01/v1/" + "ab" * 20
@@ -78,6 +80,7 @@ def test_is_private_whatever_the_umask(tmp_path, umask):
 def test_many_processes_make_one_store_at_once(tmp_path):
     storage = Sqlite(tmp_path / "place")
     work = """
+import itertools
 import os
 read, write = os.pipe()
 children = []
@@ -466,3 +469,71 @@ def test_room_and_time_of_a_million_entries(tmp_path):
     storage.close()
     total = sum(os.path.getsize(tmp_path / file) for file in os.listdir(tmp_path))
     assert total / 1_000_000 <= 150
+
+
+def test_entries_of_one_version_lie_together(tmp_path):
+    storage = Sqlite(tmp_path)
+    for scope in ("f-01", "g-02", "h-03"):
+        for name in names(50, scope):
+            put(storage, name)
+    order = [prefix for (prefix,) in storage._database.rows("SELECT prefix FROM entries ORDER BY k")]
+    assert sum(one != after for one, after in itertools.pairwise(order)) == 2
+
+
+def asked(storage):
+    """The statements of this thread from now on."""
+    said = []
+    storage.read(NAME)
+    storage._database.here.connection.db.set_trace_callback(said.append)
+    return said
+
+
+def test_reading_ahead_gives_what_reading_gives(tmp_path):
+    storage = open_storage("sqlite", str(tmp_path))
+    some = names(300)
+    for number, name in enumerate(some):
+        if number % 10:
+            put(storage, name, b"%d " % number * (1, 500, 1, 30_000)[number % 4], mark=number % 3)
+    said = asked(storage.small)
+    read = storage.ahead("f-01/v1")
+    for name in [*some, *some, "f-01/v1/no-digest"]:
+        there, ahead = storage.read(name), read(name)
+        assert (there and bytes(there.body)) == (ahead and bytes(ahead.body))
+        assert (there and there[:2]) == (ahead and ahead[:2])
+    assert len([one for one in said if "LIMIT" in one]) < 10
+
+
+def test_reading_ahead_saves_selects_and_stops_where_it_would_not_pay(tmp_path, monkeypatch):
+    storage = Sqlite(tmp_path)
+    some = names(600)
+    for name in some:
+        put(storage, name, name.encode())
+    said = asked(storage)
+    read = storage.ahead("f-01/v1")
+    for name in some[:5]:
+        assert bytes(read(name).body) == name.encode()
+    assert len(said) == 5, "who asks for a few entries gets those"
+    for name in some[5:]:
+        assert bytes(read(name).body) == name.encode()
+    assert len(said) < 200
+    monkeypatch.setattr(_ahead, "MOST", 100)
+    read = storage.ahead("f-01/v1")
+    said.clear()
+    for name in some:
+        assert bytes(read(name).body) == name.encode()
+    assert len([one for one in said if "LIMIT" in one]) <= 2
+
+
+def test_a_database_of_an_older_format_is_set_aside(tmp_path):
+    storage = Sqlite(tmp_path)
+    put(storage)
+    storage.close()
+    db = sqlite3.connect(tmp_path / "entries.db")
+    db.execute("PRAGMA user_version=1")
+    db.close()
+    with pytest.raises(sqlite3.DatabaseError, match="older format") as raised:
+        storage.read(NAME)
+    assert storage.ruined(raised.value)
+    storage.reset()
+    put(storage)
+    assert bytes(storage.read(NAME).body) == b"body"

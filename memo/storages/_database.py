@@ -24,7 +24,7 @@ from ._lock import FolderLock
 
 T = TypeVar("T")
 
-FORMAT = 1
+FORMAT = 2  # 1 kept other bits of the digest in the key
 LOG = 4000  # pages of the write-ahead log before a writer carries them over: each time waits for the disk
 PATIENCE = 5.0  # seconds that a fork or close waits for other threads' statements
 
@@ -178,7 +178,7 @@ class Database:
                 " location"
             )
         if made != FORMAT:
-            raise sqlite3.DatabaseError(f"{self.path} is not a database of memo")
+            raise sqlite3.DatabaseError(f"{self.path} is not a database of memo, or one of an older format ({made})")
 
     def make(self) -> None:
         """In the queue: the database, whole from its first moment on."""

@@ -129,6 +129,19 @@ class Spill:
 
     # -- the abilities of both
 
+    def ahead(self, prefix: str, /) -> Callable[[str], Record | None]:
+        """A ``read`` for names of this prefix that may give what was there at any time since now."""
+        ahead = getattr(self.small, "ahead", None)
+        if ahead is None:
+            return self.read
+        read = ahead(prefix)
+
+        def read_either(name: str) -> Record | None:
+            record: Record | None = read(name)
+            return self.read(name) if record is not None and record[0][:8] == _STUB else record
+
+        return read_either
+
     def head(self, name: str, /) -> tuple[bytes, int] | None:
         found = self._heads.head(name)
         while found is not None and found[0][:8] == _STUB:

@@ -10,9 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ..errors import DamagedError
 from ..model import Buffer, Item, Record
 from . import _eviction
+from ._ahead import Ahead
 from ._database import Connection, Database
 from ._mirror import Mirror
 from ._rows import (
+    DIGEST,
+    LONG,
+    LOW,
+    SHORT,
     about,
     begin,
     fromhex,
@@ -23,7 +28,7 @@ from ._rows import (
     salts,
     seconds,
     split,
-    unpack_long,
+    unpack,
 )
 
 _SELECT = "SELECT record FROM entries WHERE k=?"
@@ -74,26 +79,28 @@ class Sqlite:
         prefix, _, last = name.rpartition("/")
         try:
             digest, number = split(fromhex(last))
-            number ^= salts[prefix]
+            key = (number & LOW) ^ salts[prefix]
+            number >>= 48
         except (ValueError, struct.error, KeyError):
-            _, number, digest, _ = key_of(name)
+            _, key, begins, _ = key_of(name)
+            digest, number, _ = begin(begins + b"\0")
         connection = self._here.connection
         connection.busy = True  # a fork in another thread waits
         try:
-            row = connection.execute(_SELECT, (number,)).fetchone()
+            row = connection.execute(_SELECT, (key,)).fetchone()
         finally:
             connection.busy = False
         if row is None:
             return self.read(name) if self._is_moved() else None
         (record,) = row
         try:
-            found, length = begin(record)
-            if found != digest:
+            found, more, length = begin(record)
+            if found != digest or more != number:
                 return None
             if length < 255:
-                length += 13
-                return _new(Record, (record[13:length], 0, record[length:], None))
-            return unpack_long(record)
+                length += SHORT
+                return _new(Record, (record[SHORT:length], 0, record[length:], None))
+            return unpack(record)
         except (struct.error, TypeError):
             raise DamagedError(f"the row of {name} is not as it was written")
 
@@ -125,7 +132,7 @@ class Sqlite:
     def remove(self, name: str, /) -> None:
         _, key, digest, _ = key_of(name)
         if self._database.rows("SELECT 1 FROM entries WHERE k=?", (key,)):
-            self._database.change("DELETE FROM entries WHERE k=? AND substr(record, 1, 12)=?", (key, digest))
+            self._database.change("DELETE FROM entries WHERE k=? AND substr(record, 1, 14)=?", (key, digest))
 
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
         query = f"{_LISTED} WHERE k >= ?2 AND {_UNDER} ORDER BY k LIMIT {_PAGE}"
@@ -138,11 +145,15 @@ class Sqlite:
 
     # -- what it does better than a fall-back could
 
+    def ahead(self, prefix: str, /) -> Ahead:
+        """A ``read`` for names of this prefix (two components) that may give what was there at any time since now."""
+        return Ahead(self.read, self._database, prefix)
+
     def head(self, name: str, /) -> tuple[bytes, int] | None:
         _, key, digest, _ = key_of(name)
         rows = self._database.rows("SELECT iif(size < 4000, record, NULL) FROM entries WHERE k=?", (key,))
         start = (rows[0][0] or self._start(key)) if rows else None
-        if start is None or start[:12] != digest:
+        if start is None or start[:DIGEST] != digest:
             return None
         head, mark, _ = about(start)
         return head, mark
@@ -213,7 +224,7 @@ class Sqlite:
     def _items(self, rows: Iterable[tuple[int, str | None, int, str | None, bytes | None]]) -> Iterator[Item]:
         for key, prefix, size, last, record in rows:
             start = record or self._start(key)
-            if start and prefix is not None and len(start) > 12:  # else removed meanwhile, or damaged
+            if start and prefix is not None and len(start) > DIGEST:  # else removed meanwhile, or damaged
                 head, mark, _ = about(start)
                 yield Item(name_of(prefix, key, start, last), size, mark, head)
 
@@ -225,7 +236,7 @@ class Sqlite:
             if connection.db is None:
                 return None
             with connection.db.blobopen("entries", "record", key, readonly=True) as blob:
-                _, _, end = about(blob.read(25))
+                _, _, end = about(blob.read(LONG))
                 blob.seek(0)
                 return blob.read(end)
         except sqlite3.OperationalError:  # removed meanwhile
