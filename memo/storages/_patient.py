@@ -59,6 +59,7 @@ class Patient:
     def __init__(self, storage: Storage, *, timeout: float = 2.0, clock: Callable[[], float] = monotonic) -> None:
         self.storage, self.timeout, self.clock = storage, timeout, clock
         self.outage: Outage | None = None
+        self._loaded = False  # the first trip loads the client's library, which is no waiting for the server
         self._waited = _Waited()
         self._down: Callable[[Exception], bool] = getattr(storage, "down", _is_down)
         # attributes of the object, so that isinstance finds the abilities that are there and no others
@@ -153,10 +154,11 @@ class Patient:
     def _answered(self, began: float, short: bool) -> None:
         if self.outage is not None:
             self.outage = None
-        if short:
+        if short and self._loaded:
             ended = self.clock()
             if (ended - began) * 10 > self.timeout:
                 self._was_slow(began, ended)
+        self._loaded = True
 
     def _was_slow(self, began: float, ended: float) -> None:
         waited = self._waited

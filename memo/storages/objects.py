@@ -1,8 +1,8 @@
 """Buckets and whatever else fsspec reaches: one object per entry, the same bytes as a file of the storage "files".
 
 An object is ``<url>/<scope>/<version>/_<last component>``: the payload, the head, and 40 bytes that say where they end.
-So an entry comes in one trip, its head alone by a range read of the last few KB, and a large body goes up in parts as it
-is made, with its digest behind it. A look-up asks for one object by its name and lists nothing; fsspec's caches of
+So an entry comes in one trip, a large one in parts, its head alone by a range read of the last few KB, and a large body
+goes up in parts as it is made, with its digest behind it. A look-up asks for one object by its name and lists nothing; fsspec's caches of
 listings and of instances are off, since others write here.
 
 An object appears whole or not at all: S3 puts it, or completes its parts, in one step; with a disk behind the URL it is
@@ -85,10 +85,26 @@ class Objects:
 
     def read(self, name: str, /) -> Record | None:
         path = self._path(name)
-        data = self._bytes(path, _WHOLE)
-        if data is not None and (extent := _extent(data, name)) > len(data):
-            data = self._bytes(path, 0, extent)  # all of it: one object, not parts of two
-        return None if data is None else _record(data, name)
+        last = self._bytes(path, _WHOLE)
+        if last is None or (extent := _extent(last, name)) <= len(last):
+            return None if last is None else _record(last, name)
+        data = self._in_parts(path, extent, last[-END_SIZE:]) if extent > _PART else None
+        whole = data or self._bytes(path, 0, extent)
+        return None if whole is None else _record(whole, name)
+
+    def _in_parts(self, path: str, extent: int, end: bytes) -> bytearray | None:
+        """A large object without a second copy of it, several parts at once; None if it became another meanwhile."""
+        data = bytearray(extent)
+        for first in range(0, extent, 2 * _PART):
+            starts = list(range(first, min(first + 2 * _PART, extent), _PART))
+            ends = [min(start + _PART, extent) for start in starts]
+            pieces = self._ask("cat_ranges", [path] * len(starts), starts, ends, size=ends[-1] - first)
+            for start, stop, piece in zip(starts, ends, pieces, strict=True):
+                if isinstance(piece, Exception) or len(piece) != stop - start:
+                    return None
+                data[start:stop] = piece
+        # the time of writing is in it: while the end is the same, nobody has written in between
+        return data if self._bytes(path, END_SIZE) == end else None
 
     def write(
         self,
@@ -330,19 +346,19 @@ def _plain(error: Exception, storage: Objects) -> Exception:
     return error if isinstance(error, OSError) else ConnectionError(f"{type(error).__name__}: {error}")
 
 
-def _extent(data: bytes, name: str) -> int:
+def _extent(data: Buffer, name: str) -> int:
     """How long the whole object is."""
     size, length, _, _, named = fields_of(data, name)
     return size + length + named + END_SIZE
 
 
-def _record(data: bytes, name: str) -> Record:
+def _record(data: bytes | bytearray, name: str) -> Record:
     size, length, _, mark, _ = fields_of(data, name)
     if _extent(data, name) != len(data):
         raise DamagedError(f"{name} is {len(data)} bytes, {_extent(data, name)} were written")
     # a small body in bytes of its own, which a front may keep; a large one where it is
-    body: Buffer = data[:size] if size < _WHOLE else memoryview(data)[:size]
-    return Record(data[size : size + length], mark, body)
+    body: Buffer = bytes(data[:size]) if size < _WHOLE else memoryview(data)[:size]
+    return Record(bytes(data[size : size + length]), mark, body)
 
 
 def _written(info: Mapping[str, Any]) -> float:

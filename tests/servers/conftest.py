@@ -12,9 +12,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -236,3 +237,46 @@ def postgres_server(_postgres: PostgresServer) -> PostgresServer:
     if not _postgres.is_running:
         _postgres.start()
     return _postgres
+
+
+class _Delay:
+    """Between client and server: each answer comes ``seconds`` later."""
+
+    def __init__(self, port: int, seconds: float) -> None:
+        self._target, self._seconds = port, seconds
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            threading.Thread(target=self._pump, args=(client, server, 0), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, self._seconds), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, seconds: float) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                time.sleep(seconds)  # this is the slowness itself
+                target.sendall(data)
+        except OSError:
+            pass
+        finally:
+            target.close()
+
+
+@pytest.fixture
+def delayed() -> Iterator[Callable[[int, float], int]]:
+    """A port of 127.0.0.1 behind which a server on another port answers so many seconds later."""
+    delays: list[_Delay] = []
+
+    def delay(port: int, seconds: float) -> int:
+        delays.append(_Delay(port, seconds))
+        return int(delays[-1].socket.getsockname()[1])
+
+    yield delay
+    for each in delays:
+        each.socket.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -456,49 +455,15 @@ def test_a_replica_that_only_reads_is_read(redis_server, told):
     assert "ReadOnlyError" in text
 
 
-class Delay:
-    """Between client and server: each answer comes ``seconds`` later."""
-
-    def __init__(self, port, seconds):
-        self.target, self.seconds = port, seconds
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self.socket.getsockname()[1]}/0"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.target))
-            threading.Thread(target=self.pump, args=(client, server, 0), daemon=True).start()
-            threading.Thread(target=self.pump, args=(server, client, self.seconds), daemon=True).start()
-
-    def pump(self, source, target, seconds):
-        try:
-            while data := source.recv(1 << 16):
-                time.sleep(seconds)  # this is the slowness itself
-                target.sendall(data)
-        except OSError:
-            pass
-        finally:
-            target.close()
-
-
-def test_slow(redis_server, told):
-    delay = Delay(redis_server.port, 0.15)
-    try:
-        client = Client(delay.url, timeout=0.5)
-        client.storage.clock = time.monotonic
-        began = time.monotonic()
-        for x in range(30):
-            client(x)
-        assert time.monotonic() - began < 30, "some thirty calls of some seven trips each would take that long"
-        (text,) = told()
-        assert "too slowly" in text
-    finally:
-        delay.socket.close()
+def test_slow(redis_server, told, delayed):
+    client = Client(f"redis://127.0.0.1:{delayed(redis_server.port, 0.15)}/0", timeout=0.5)
+    client.storage.clock = time.monotonic
+    began = time.monotonic()
+    for x in range(30):
+        client(x)
+    assert time.monotonic() - began < 30, "some thirty calls of some seven trips each would take that long"
+    (text,) = told()
+    assert "too slowly" in text
 
 
 # --------------------------------------------------------------------------------------------------- many clients
