@@ -223,8 +223,26 @@ class Cache:
 
         Raises nothing (or anything, when strict).
         """
+        if front is None or front.read is None:
+            return self._look(None, call, mark, now, policy, since, front, front_key)
+        outcome = self._look(front.read, call, mark, now, policy, since, front, front_key)
+        if type(outcome) is Miss and outcome.why != "never seen":  # what was read ahead may have been replaced
+            return self._look(None, call, mark, now, policy, since, front, front_key)
+        return outcome
+
+    def _look(
+        self,
+        read: Callable[[str], Record | None] | None,
+        call: Call,
+        mark: int,
+        now: float,
+        policy: Policy,
+        since: float,
+        front: Front | None,
+        front_key: bytes,
+    ) -> Hit | Miss:
         try:
-            record = (self._opened or self._open()).storage.read(call.key)
+            record = (read or (self._opened or self._open()).storage.read)(call.key)
         except Exception as error:
             return Miss(call, self.trouble("read", error))
         if record is None:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from ._wrapper import PLAIN
-from .model import Head
+from .model import Head, Record
 
 LIMIT = 16 << 20  #: bytes a function, keys and overhead included
 BODY = 1 << 18  #: bytes; a larger body is read again from the storage, which maps it
@@ -26,12 +26,14 @@ class Front:
     """``plain`` and ``kept`` are read by the generated wrapper: the value itself, or (load, kept) to make it from.
 
     ``timed`` holds (until, load, kept, head) of what is good until a time only, or must be asked about at every call
-    (until 0: the payload stays here, the policy is asked with the head).
+    (until 0: the payload stays here, the policy is asked with the head). ``read`` is the storage's way to read ahead: what
+    it gives may be as old as this front, which goes when a word changes, as all that is in here.
     """
 
-    __slots__ = ("kept", "plain", "size", "timed")
+    __slots__ = ("kept", "plain", "read", "size", "timed")
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[str], Record | None] | None = None) -> None:
+        self.read = read
         self.plain: dict[bytes, Any] = {}
         self.kept: dict[bytes, tuple[Callable[[Any], Any], Any]] = {}
         self.timed: dict[bytes, tuple[float, Callable[[Any], Any], Any, Head]] = {}
@@ -83,4 +85,4 @@ def _flat(value: Any) -> bool:
     if len(value) > 1000:
         return False
     items = value if type(value) is not dict else (*value, *value.values())
-    return all(type(item) in PLAIN for item in items)
+    return PLAIN.issuperset(map(type, items))

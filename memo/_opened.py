@@ -22,7 +22,7 @@ from ._place import (
     text_of,
 )
 from .errors import PlaceError, UnreachableError
-from .model import Call
+from .model import Call, Record
 from .protocols import Locks, Storage
 
 TYPE_CHECKING = False
@@ -95,6 +95,11 @@ class Opened:
             text = text_of(new_marker(self.place.partition("://")[0]))
             self.storage.write(_PLACE, [text], lambda: b"", size=len(text), mark=0)
         self._unmarked = False
+
+    def ahead(self, prefix: str) -> Callable[[str], Record | None] | None:
+        """A ``read`` for names of that prefix which may give what was there at any time since now; None without one."""
+        ahead = getattr(self.storage, "ahead", None)
+        return None if ahead is None else ahead(prefix)
 
     def head(self, name: str) -> tuple[bytes, int] | None:
         """What is there under a name, without its body and without a verdict."""

@@ -260,7 +260,7 @@ class Runner:
         if state.table is None and (state.word is not None or cache.front_ttl):
             from ._front import Front
 
-            state.table = Front()
+            state.table = Front(opened.ahead(state.prefix[:-1]) if state.word is not None else None)
         if state.word is not None and state.table is not None:
             state.front, state.kept = state.table.plain, state.table.kept
             if followed.mutable is None and self.mode is None:

@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,33 @@ class Loading:
 
     def __getstate__(self):
         return {"some": "state"}
+
+
+def test_what_was_read_ahead_and_replaced_since_is_looked_up_again(tmp_path):
+    """Rows read ahead are as old as the front; one that has expired there may have been computed anew elsewhere."""
+    computed = []
+
+    def f(x, who):
+        computed.append((who, x))
+        return [x]
+
+    writer, reader = Cache(tmp_path / "place"), Cache(tmp_path / "place")
+    functions = {
+        who: cache.persist(f, ttl=100, name="f", code="off", version=1, ignore=["who"])
+        for who, cache in (("writer", writer), ("reader", reader))
+    }
+    for x in range(40):
+        functions["writer"](x, "writer")
+    for x in range(20):
+        assert functions["reader"](x, "reader") == [x]
+    later = time.time() + 1000
+    writer.clock = reader.clock = lambda: later
+    for x in range(20, 40):
+        functions["writer"](x, "writer")
+    computed.clear()
+    for x in range(20, 40):
+        assert functions["reader"](x, "reader") == [x]
+    assert computed == []
+    functions["writer"].cache_clear()
+    assert functions["reader"](30, "reader") == [30]
+    assert computed == [("reader", 30)]
