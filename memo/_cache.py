@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from ._front import Front
+    from ._limits import Limits, Room
 
 _RETRY = 2.0  #: seconds for which a place that could not be opened is left alone
 _SMALL = 1 << 16  #: bytes; the bodies of rows, verified and unpacked in one step
+_HEAD = 80  #: bytes, what a head takes at most besides stamp and notes
 _VERIFIED = 10_000  #: identities of bodies remembered as verified
 
 
@@ -55,6 +57,9 @@ class Cache:
             By default what the place was made with; for a new one sqlite, on a network disk files.
         serializer: "pickle", "json", "joblib", ... or an object with ``name``, ``dump`` and ``load``.
         policy: what decides how long an entry is good, for all functions of this cache; see ``memo.policies``.
+        max_size: bytes, or text such as "2 GB": what all entries of the place may take together. Written in the place.
+        max_entries: how many entries the place may hold.
+        evict: which go first then: "lru", those not used for longest; "cost", those that save the fewest seconds a byte.
         compress: "zlib", "zstd", "lz4", a codec, or a list of these, applied in order. What gains under 10 % is left out.
         checksum: "first" verifies a large body once per process and file, "always" at every load.
         front_ttl: seconds, text or timedelta for which a process serves repeated hits from memory, and may not see what others
@@ -78,6 +83,9 @@ class Cache:
         storage: str | Storage | None = None,
         serializer: str | Serializer = "pickle",
         policy: Policy | None = None,
+        max_size: int | str | None = None,
+        max_entries: int | None = None,
+        evict: str = "lru",
         compress: str | Codec | Sequence[str | Codec] | None = None,
         checksum: str = "first",
         front_ttl: float | str | timedelta = 0,
@@ -109,6 +117,7 @@ class Cache:
         self.bodies = Bodies(self.serializer, self.codecs, data_only=data_only)
         self.policy: Policy = policies.Forever() if policy is None else checked_policy(policy)
         self.checksum, self.on_unkeyable = checksum, on_unkeyable
+        self.limits = _limits(max_size, max_entries, evict)
         self.front_ttl = _units.seconds(front_ttl, "front_ttl")
         self.trust_folder, self.strict = trust_folder, strict
         self._secrets = _secrets(sign)
@@ -127,6 +136,7 @@ class Cache:
                 "storage": asked,
                 "serializer": self.serializer,
                 "policy": self.policy,
+                **(self.limits.kept() if self.limits is not None else {}),
                 "compress": self.codecs,
                 "checksum": self.checksum,
                 "front_ttl": self.front_ttl,
@@ -283,6 +293,8 @@ class Cache:
             front.put(front_key, value, head, fresh.until, load, body)
         if idle and now - max(head.used, head.created) > idle / 20:
             self._open().use(call, now)
+        if (room := self._opened.room) is not None:  # type: ignore[union-attr]
+            self._note(room, call, head, now)
         return Hit(head, value)
 
     def store(
@@ -306,7 +318,15 @@ class Cache:
             size = len(parts[0]) if len(parts) == 1 else sum(memoryview(part).nbytes for part in parts)
             head = Head(call.function, self.clock(), seconds, serializer, codecs, size, stamp, notes)
             seal = _entry.sealing(call.key, parts, head, self._keys[0] if self._keys else None)
-            opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=suffix)
+            if opened.room is None:
+                opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=suffix)
+            else:
+                with opened.room.taken(call.key, size + _HEAD + len(stamp) + len(notes)) as fits:
+                    if not fits:
+                        self._too_large(call, size)
+                        return None
+                    opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=suffix)
+                opened.room.used(call.key, head, head.created)
             opened.name(call)
         except Exception as error:
             self.trouble("store", error, call=call)
@@ -323,6 +343,32 @@ class Cache:
         return head
 
     # ------------------------------------------------------------------------------------------------ inside
+
+    def _limits_of(self, kept: dict[str, Any]) -> Limits | None:
+        """Those of the place, which count for all who use it."""
+        from ._limits import Limits
+
+        there = Limits(kept.get("max_size"), kept.get("max_entries"), kept.get("evict", "lru")) if kept else None
+        if self.limits is not None and there is not None and self.limits != there:
+            events.warn_once(
+                f"{self._shown}:limits",
+                f"the place {self._shown} has {there}, which counts; {self.limits} was asked for. Its limits stand in"
+                f" memo.json; clear the place and delete that file to give it others",
+            )
+        return there
+
+    def _note(self, room: Room, call: Call, head: Head, now: float) -> None:
+        try:
+            room.used(call.key, head, now)
+        except Exception as error:
+            self.trouble("note uses", error)
+
+    def _too_large(self, call: Call, size: int) -> None:
+        events.warn_once(
+            f"{call.function}:too large",
+            f"a result of {call.function} has {size:,} bytes, more than the place {self._shown} may hold ({self.limits});"
+            f" it was returned, not stored",
+        )
 
     def ready(self) -> Opened | None:
         """The open place, or None (after one warning) when calls have to do without."""
@@ -358,7 +404,7 @@ class Cache:
     def _open(self) -> Opened:
         with _opening:  # two threads at once would have two places, and share no flights
             if self._opened is None:
-                storage, place, trusted = self._asked, "", True
+                storage, place, trusted, limits = self._asked, "", True, self.limits
                 if storage == "memory":
                     from .storages.memory import Memory
 
@@ -366,7 +412,14 @@ class Cache:
                 elif storage is None or isinstance(storage, str):
                     place = absolute(str(self.location))
                     trusted = self.trust_folder or self.trust == "data"
-                    storage, _ = open_place(place, kind=storage, create=True, trust=trusted)
+                    storage, marker = open_place(
+                        place,
+                        kind=storage,
+                        create=True,
+                        trust=trusted,
+                        limits=self.limits.kept() if self.limits else None,
+                    )
+                    limits = self._limits_of(marker.limits)
                 else:
                     place = getattr(storage, "url", "")
                 secrets = self._secrets or _secrets(os.environ.get("MEMO_SIGNING_KEY", "").split(), "MEMO_SIGNING_KEY")
@@ -378,7 +431,7 @@ class Cache:
                         f" can run code here. Give sign= or MEMO_SIGNING_KEY, or trust='data', or, if nobody else can"
                         f" write there, trust_folder=True",
                     )
-                self._opened = Opened(storage, place)
+                self._opened = Opened(storage, place, limits)
             return self._opened
 
     def _verify(self, name: str, record: Record) -> None:
@@ -420,7 +473,7 @@ class Cache:
 
 
 _OPTIONS = (
-    "checksum", "compress", "front_ttl", "location", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust", "trust_folder",
+    "checksum", "compress", "evict", "front_ttl", "location", "max_entries", "max_size", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust", "trust_folder",
 )  # fmt: skip
 
 
@@ -436,6 +489,20 @@ def _secrets(sign: Any, option: str = "sign") -> tuple[str | bytes, ...]:
         if not isinstance(secret, (str, bytes)) or len(secret) < 16:  # never shown, not even a wrong one
             raise OptionError(f"{option} takes secrets of at least 16 characters or bytes, such as secrets.token_hex()")
     return secrets
+
+
+def _limits(max_size: Any, max_entries: Any, evict: str) -> Limits | None:
+    from ._limits import Limits
+    from ._units import size_bytes
+
+    _one_of("evict", evict, ("lru", "cost"))
+    if max_entries is not None and (
+        isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1
+    ):
+        raise OptionError(f"max_entries must be a whole number from 1 on, not {max_entries!r}")
+    if max_size is not None and (max_size := size_bytes(max_size, "max_size")) < 1:
+        raise OptionError("max_size must be at least one byte; location=None switches caching off")
+    return Limits(max_size, max_entries, evict) if max_size is not None or max_entries is not None else None
 
 
 def _one_of(option: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -49,7 +49,9 @@ class Handle:
 
         counts, listed = self.runner.counts, self.entries()
         size = sum(entry.size for entry in listed)
-        return CacheInfo(counts.hits, read(counts.misses), None, len(listed), size, counts.seconds_saved)
+        limits = self.runner.cache().limits
+        maxsize = limits.max_entries if limits is not None else None
+        return CacheInfo(counts.hits, read(counts.misses), maxsize, len(listed), size, counts.seconds_saved)
 
     def cache_clear(self) -> None:
         """Forget all results of this function, in every process that shares the cache. O(1)."""

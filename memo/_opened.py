@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
+    from ._limits import Limits, Room
     from ._state import State
 
 
@@ -43,7 +44,7 @@ class Opened:
     Without any locks only the threads and tasks of this process share a computation.
     """
 
-    def __init__(self, storage: Storage, place: str = "") -> None:
+    def __init__(self, storage: Storage, place: str = "", limits: Limits | None = None) -> None:
         self.storage, self.place = storage, place
         self.words = _abilities.words(storage)
         self.heads = _abilities.heads(storage)
@@ -55,6 +56,16 @@ class Opened:
             self._lock = lock_file.lock
         if isinstance(storage, Locks):
             self._lock = lambda name: storage.lock(name, 0)
+        self.room: Room | None = None
+        if limits is not None:
+            from ._limits import Room
+
+            # one for all caches of a place: what it notes of uses is for all
+            self.room = _rooms.get(place) or Room(
+                limits, storage, "" if url else place, lambda name: self.take(name, _unheard)
+            )
+            if place:
+                _rooms[place] = self.room
         self.states: WeakSet[State] = WeakSet()  #: made from what is read here
         self._marker = os.path.join(place, MARKER) if place and not url else ""
         self._unmarked = url
@@ -71,6 +82,7 @@ class Opened:
             state.seen = state.edits = -1
         self.look_again()
         self.lock_file.close()
+        _rooms.pop(self.place, None)
 
     def look_again(self) -> None:
         """What this process did to a storage whose words can't be watched, its own fronts must see at once."""
@@ -193,11 +205,16 @@ class Opened:
                 )
 
 
+def _unheard(doing: str, error: Exception) -> None:
+    """Where no lock is to be had for a turn, limits hold a little less well: nothing to warn of."""
+
+
 def _use(call: Call) -> str:
     scope, version, arguments = call.key.split("/")
     return f"{scope}/used-{version}-{arguments}"
 
 
+_rooms: dict[str, Room] = {}
 _flights: dict[str, tuple[Flights, LockFile | None]] = {}
 
 
@@ -213,11 +230,17 @@ def _shared_flights(place: str, beyond: bool) -> tuple[Flights, LockFile | None]
 
 
 def open_place(
-    location: str | os.PathLike[str], *, kind: str | None = None, create: bool = False, trust: bool = True
+    location: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    create: bool = False,
+    trust: bool = True,
+    limits: dict[str, Any] | None = None,
 ) -> tuple[Storage, Marker]:
     """The storage of a folder or URL, and its marker. ``create`` makes a new place where there is none.
 
     A URL that is to be created is not connected to: what there is to say of it comes with its first use.
+    ``limits`` are written into a folder that has none; in the marker that is given back are those that count.
 
     Raises:
         PlaceError: the place was not made by memo, holds another kind of storage than ``kind``, does not exist
@@ -229,7 +252,7 @@ def open_place(
     if is_url(where):
         storage = open_url(where)
         if create:
-            return storage, new_marker("")
+            return storage, new_marker("")._replace(limits=limits or {})
         record = storage.read(_PLACE)
         found = None if record is None else marker_of(bytes(record.body), shown(where))
         if found is None:
@@ -241,7 +264,9 @@ def open_place(
     if marker is None:
         if not create:
             raise PlaceError(f"there is no cache at {folder}")
-        marker = make_place(folder, kind, options=fixed_options)
+        marker = make_place(folder, kind, limits=limits, options=fixed_options)
+    elif limits and not marker.limits:
+        marker = make_place(folder, limits=limits)
     if kind is not None and kind != marker.storage:
         raise PlaceError(
             f"the cache at {folder} was made with storage={marker.storage!r}, not {kind!r}: leave the option out, name"

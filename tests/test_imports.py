@@ -18,7 +18,19 @@ ROOT = Path(memo.__file__).parent
 LEAVES = {"errors", "model", "_tag", "_units", "_libhdf5"}
 CONTRACTS = LEAVES | {"protocols", "_abilities"}
 PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
-STEPS = {"_project", "_clearing", "_call", "_entry", "_front", "_flight", "_place", "_upkeep", "events", "settings"}
+STEPS = {
+    "_project",
+    "_clearing",
+    "_call",
+    "_entry",
+    "_front",
+    "_flight",
+    "_limits",
+    "_place",
+    "_upkeep",
+    "events",
+    "settings",
+}
 ENGINE = {"_body", "_cache", "_dependencies", "_location", "_opened", "explain"}
 FACE = {
     "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_map", "_options", "_persist", "_recording", "_run", "_state", "_wrapper",

@@ -163,6 +163,13 @@ class Spill:
     def lowest(self, scope: str, n: int, /) -> list[Item]:
         return list(self._shown(self._ranks.lowest(scope, n)))
 
+    def ranked(self, scope: str, n: int, /) -> list[tuple[float, float, Item]]:
+        ranked: Callable[[str, int], list[tuple[float, float, Item]]] | None = getattr(self._ranks, "ranked", None)
+        if ranked is None:
+            return [(0.0, 0.0, item) for item in self.lowest(scope, n)]
+        shown = ((rank, written, self._shown((item,))) for rank, written, item in ranked(scope, n))
+        return [(rank, written, item) for rank, written, items in shown for item in items]
+
     def totals(self, scope: str, /) -> tuple[int, int]:
         entries, size = self._ranks.totals(scope)
         big, more = self._big_ranks.totals(scope)

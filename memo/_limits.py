@@ -1,0 +1,227 @@
+"""Limits of a place: room is made before an entry is written, so that they hold at every moment, in any number of processes.
+
+Who stores takes the place's turn, makes room, writes, and lets the next one go. How full the place is is kept in a small
+mapped file that only stores count up and only evictions count down: it is never too low. What is cleared or replaced
+meanwhile makes it too high, so before anything is evicted the storage is asked for the truth. A twentieth more than is
+needed goes at once, so that on a full place most stores evict nothing.
+
+Which goes first is the rank's to say: by last use ("lru"), or by the seconds that an entry saves for each of its bytes,
+with what was evicted last as the floor for new ones, so that old riches fade ("cost": GreedyDual-Size, Cao and Irani,
+1997). Uses are noted in this process and written down together; hits in a front are not seen.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+from _weakrefset import WeakSet
+from atexit import register
+from contextlib import contextmanager
+from time import monotonic, sleep
+
+from . import _abilities, events
+from ._entry import unpack
+from ._units import show_bytes
+from .errors import DamagedError
+from .model import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from .model import Head, Item
+    from .protocols import Storage
+
+_SLACK = 20  #: one in so many entries, or bytes, goes more than is needed
+_BATCH = 200  #: entries taken out between two looks
+_PENDING, _EVERY = 100, 5.0  #: uses kept until they are written together, and seconds
+_NEVER = float("-inf")  #: the rank of what was never ranked
+_YOUNG = 10.0  #: seconds in which another process may not have written down the rank of what it has just stored
+
+
+class Limits:
+    """``max_size`` in bytes, ``max_entries``; None: no limit. ``evict`` is "lru" or "cost"."""
+
+    def __init__(self, max_size: int | None, max_entries: int | None, evict: str) -> None:
+        self.max_size, self.max_entries, self.evict = max_size, max_entries, evict
+
+    def __bool__(self) -> bool:
+        return self.max_size is not None or self.max_entries is not None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Limits) and self.kept() == other.kept()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def kept(self) -> dict[str, Any]:
+        """What the place's marker holds of it."""
+        return {"max_size": self.max_size, "max_entries": self.max_entries, "evict": self.evict} if self else {}
+
+    def __str__(self) -> str:
+        parts = [] if self.max_size is None else [f"max_size={show_bytes(self.max_size)}"]
+        parts += [] if self.max_entries is None else [f"max_entries={self.max_entries:,}"]
+        return ", ".join([*parts, f"evict={self.evict}"]) if parts else "no limits"
+
+
+class Room:
+    """The limits at work in one open place."""
+
+    def __init__(self, limits: Limits, storage: Storage, folder: str, take: Callable[[str], Any]) -> None:
+        """``take(name)`` tries to get a lock between processes: an entered one, False where another has it, or True."""
+        self.limits, self.storage, self.ranks = limits, storage, _abilities.ranks(storage)
+        self._path = os.path.join(folder, "limits.map") if folder else ""
+        self._heads = _abilities.heads(storage)
+        self._take, self.turn = take, allocate_lock()
+        self._count: Any = None  # entries, bytes
+        self._uses: dict[str, float] = {}
+        self._written = monotonic()
+        self._floor: float | None = None
+        self.evicted = 0  #: entries, by this process
+        _all.add(self)
+
+    @contextmanager
+    def taken(self, name: str, size: int) -> Iterator[bool]:
+        """While it lasts an entry of ``size`` bytes may be written; False: it is larger than the limit, and may not."""
+        limits = self.limits
+        if limits.max_size is not None and size > limits.max_size:
+            yield False
+            return
+        with self._alone():
+            count = self._counted()
+            if self._over(count[0] + 1, count[1] + size):
+                count[0], count[1] = self.ranks.totals("")
+                if self._heads.head(name) is not None:
+                    count[0] -= 1  # it is replaced
+                if self._over(count[0] + 1, count[1] + size):
+                    self._make_room(count, name, size)
+            count[0] += 1
+            count[1] += size
+            yield True
+
+    def used(self, name: str, head: Head, now: float) -> None:
+        """Note that an entry was stored, or served."""
+        self._uses[name] = self._rank(head, now)
+        if len(self._uses) >= _PENDING or monotonic() - self._written > _EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        uses, self._uses, self._written = self._uses, {}, monotonic()
+        if uses:
+            self.ranks.rank(uses)
+
+    # -- inside
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self.turn:
+            pause = 0.0002
+            while (lock := self._take("limits/turn")) is False:
+                sleep(pause)
+                pause = min(pause * 1.5, 0.01)
+            try:
+                yield
+            finally:
+                if lock is not True:
+                    lock.__exit__(None, None, None)
+
+    def _over(self, entries: int, size: int) -> bool:
+        limits = self.limits
+        return (limits.max_entries is not None and entries > limits.max_entries) or (
+            limits.max_size is not None and size > limits.max_size
+        )
+
+    def _make_room(self, count: Any, name: str, size: int) -> None:
+        limits = self.limits
+        entries = count[0] + 1 + (limits.max_entries or 0) // _SLACK
+        need = count[1] + size + (limits.max_size or 0) // _SLACK
+        gone = freed = 0
+        self.flush()
+        while self._over(entries - gone, need - freed):
+            batch = self._lowest(name)
+            if not batch:
+                break  # nothing that could go: another process has emptied it meanwhile
+            for rank, item in batch:
+                if not self._over(entries - gone, need - freed):
+                    break
+                self.storage.remove(item.name)
+                gone, freed = gone + 1, freed + item.size
+                self._floor = max(self._floor or 0.0, rank)
+                if events.wanted("evict"):
+                    scope = item.name.partition("/")[0]
+                    events.emit(Event("evict", scope, item.name, str(limits), 0.0, item.size))
+        count[0] -= gone
+        count[1] -= freed
+        self.evicted += gone
+
+    def _lowest(self, name: str) -> list[tuple[float, Item]]:
+        """What goes first, with its rank: never the entry that is being replaced.
+
+        What has no rank goes first, except what was stored just now, by a process that has yet to write down its rank.
+        """
+        found = [one for one in self._ranked(_BATCH) if one[1].name != name]
+        newest = max((_created(item) for _, item in found), default=0.0)
+        first = [one for one in found if one[0] != _NEVER or _created(one[1]) < newest - _YOUNG]
+        return first or found
+
+    def _ranked(self, n: int) -> list[tuple[float, Item]]:
+        ranked = getattr(self.ranks, "ranked", None)
+        if ranked is None:
+            return [(0.0, item) for item in self.ranks.lowest("", n)]
+        return [(rank, item) for rank, _, item in ranked("", n)]
+
+    def _rank(self, head: Head, now: float) -> float:
+        if self.limits.evict == "lru":
+            return now
+        if self._floor is None:  # where those before this process had got to
+            self._floor = max((rank for rank, _ in self._ranked(1) if rank != _NEVER), default=0.0)
+        return self._floor + head.seconds / max(head.size, 1)
+
+    def _counted(self) -> Any:
+        if self._count is None:
+            self._count = self._mapped() if self._path else list(self.ranks.totals(""))
+        return self._count
+
+    def _mapped(self) -> Any:
+        from mmap import mmap
+
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+        file = os.open(self._path, flags, 0o600)
+        try:
+            new = os.fstat(file).st_size < 16
+            if new:
+                os.ftruncate(file, 16)
+            count = memoryview(mmap(file, 16)).cast("q")
+        finally:
+            os.close(file)
+        if new:
+            count[0], count[1] = self.ranks.totals("")
+        return count
+
+
+_all: WeakSet[Room] = WeakSet()
+
+
+def _after_fork() -> None:
+    for room in list(_all):
+        room.turn = allocate_lock()  # the thread that held it is not there to let go
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@register
+def _at_exit() -> None:
+    for room in list(_all):
+        try:
+            room.flush()
+        except Exception:
+            continue  # last uses may be lost
+
+
+def _created(item: Item) -> float:
+    try:
+        return unpack(item.head).created if item.head else 0.0
+    except DamagedError:
+        return 0.0
