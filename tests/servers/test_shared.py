@@ -1,4 +1,4 @@
-"""examples/shared.py as a user runs it: one command, two machines, one server."""
+"""examples/shared.py and benchmarks/shared.py as a user runs them: one command each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "shared.py"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "shared.py"
 FOUND = "156,159 takes 382 steps to 1"
 
 
@@ -31,3 +32,22 @@ def test_two_machines_on_one_redis(redis_server, tmp_path, given):
     assert second.endswith(FOUND)
     assert not list(tmp_path.iterdir())
     assert bool(redis_server.client().dbsize()) == given
+
+
+@pytest.mark.parametrize("store", ["redis", "diskcache"])
+def test_clients_under_load_lose_nothing(redis_server, store):
+    """Errors, wrong values and lost results end it; here with a small load, whose figures say nothing."""
+    command = [sys.executable, "-m", "benchmarks.shared", store, "--clients", "3", "--calls", "100"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines[2:]] == [store, "memo", "raw"]
+    assert all(len(line) == 6 for line in lines[3:])
+
+
+def test_a_store_that_nobody_knows():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.shared", "nothing"], cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 2
+    assert "no store is called 'nothing'" in done.stderr
