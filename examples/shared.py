@@ -2,6 +2,8 @@
 
     python examples/shared.py redis                    # on a redis-server that it starts, and stops afterwards
     python examples/shared.py redis redis://host:6379  # on yours
+    python examples/shared.py s3                       # on an S3 server that it starts (pip install "moto[server]")
+    python examples/shared.py s3 s3://bucket/folder    # in your bucket
 
 Each machine is a process of its own, with nothing in common with the other but the server: the second is started when
 the first is done, and told only the server's address and the key that entries are signed with. Entries are pickles, and
@@ -14,6 +16,7 @@ import argparse
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,8 +24,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 from memo import Cache
+from memo.storages import Tiered
 
 BLOCKS = [(start, start + 25_000) for start in range(1, 200_000, 25_000)]
 
@@ -57,19 +62,54 @@ def redis_cache(url: str, folder: Path) -> Cache:
     return Cache(url)
 
 
+def s3_cache(url: str, folder: Path) -> Cache:
+    """A bucket is far away: what a machine has found there once, it has in a folder of its own from then on."""
+    return Cache(storage=Tiered(folder / "near", url))
+
+
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """A redis-server that listens on a socket in ``folder`` and keeps nothing on disk; its URL."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         sys.exit("there is no redis-server here: install one (apt-get install redis-server), or give the URL of yours")
-    socket = folder / "socket"
-    command = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
+    path = folder / "socket"
+    command = [program, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         try:
-            while not socket.exists() and server.poll() is None:
+            while not path.exists() and server.poll() is None:
                 time.sleep(0.01)
-            yield f"unix://{socket}"
+            yield f"unix://{path}"
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """A server that speaks S3 and keeps everything in memory, with one bucket in it; its URL."""
+    try:
+        import moto.server  # noqa: F401
+        from s3fs import S3FileSystem
+    except ImportError as error:
+        sys.exit(f'{error}: pip install "memo-persist[s3]" "moto[server]", or give the URL of your bucket')
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    os.environ.update(
+        AWS_ENDPOINT_URL=address, AWS_ACCESS_KEY_ID="me", AWS_SECRET_ACCESS_KEY="secret", AWS_DEFAULT_REGION="us-east-1"
+    )
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            while server.poll() is None:
+                try:
+                    urlopen(f"{address}/moto-api/", timeout=1).close()
+                    break
+                except OSError:
+                    time.sleep(0.05)
+            S3FileSystem().mkdir("bucket")
+            yield "s3://bucket/results"
         finally:
             server.terminate()
 
@@ -77,6 +117,7 @@ def redis_server(folder: Path) -> Iterator[str]:
 #: what makes a machine's cache, and what starts a server where none is given
 KINDS: dict[str, tuple[Callable[[str, Path], Cache], Callable[[Path], AbstractContextManager[str]]]] = {
     "redis": (redis_cache, redis_server),
+    "s3": (s3_cache, s3_server),
 }
 
 

@@ -51,3 +51,13 @@ def test_a_store_that_nobody_knows():
     )
     assert done.returncode == 2
     assert "no store is called 'nothing'" in done.stderr
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["its own", "one that is given"])
+def test_two_machines_on_one_bucket(s3_server, tmp_path, given):
+    first, second = run(tmp_path, "s3", *([f"s3://{s3_server.bucket()}/folder"] if given else []))
+    assert first.startswith("first machine: 8 computed, 0 found in ")
+    assert second.startswith("second machine: 0 computed, 8 found in ")
+    assert first.endswith(FOUND)
+    assert second.endswith(FOUND)
+    assert not list(tmp_path.iterdir())
