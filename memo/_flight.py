@@ -13,7 +13,6 @@ import os
 from _contextvars import ContextVar
 from _thread import allocate_lock, get_ident
 from _weakrefset import WeakSet
-from hashlib import blake2b
 from itertools import count
 from mmap import mmap
 from struct import Struct
@@ -28,6 +27,10 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+try:
+    from _blake2 import blake2b  # hashlib takes 10 ms to import
+except ImportError:
+    from hashlib import blake2b
 
 _FLOCK = Struct("hhqqi4x").pack  # struct flock of Linux, 64 bit
 
@@ -201,12 +204,12 @@ class LockFile:
         path = os.path.join(self._path + "s", name.replace("/", "-"))
         return FileLock(path, mode=0o600, thread_local=False)
 
-    def byte(self, name: str, kind: int) -> bool:
+    def byte(self, offset: int, kind: int) -> bool:
         """Set one byte's lock, without waiting; False when another holds it."""
-        # behind the number, and within the 2**63 bytes that a file may have
-        offset = 8 + int.from_bytes(blake2b(name.encode(), digest_size=7).digest(), "little")
         try:
-            fcntl.fcntl(self._open(), fcntl.F_OFD_SETLK, _FLOCK(kind, 0, offset, 1, 0))
+            fcntl.fcntl(
+                self._open() if self._file < 0 else self._file, fcntl.F_OFD_SETLK, _FLOCK(kind, 0, offset, 1, 0)
+            )
         except (BlockingIOError, PermissionError):
             return False
         return True
@@ -225,7 +228,7 @@ class _Changing:
 class Locked:
     """The lock of one name; a class and not a generator, since every miss pays for it. Any thread may give it back."""
 
-    __slots__ = ("_file", "_lock", "_name", "_pid")
+    __slots__ = ("_file", "_lock", "_name", "_offset", "_pid")
 
     def __init__(self, lock: LockFile, name: str) -> None:
         self._lock, self._name, self._pid = lock, name, 0
@@ -244,13 +247,15 @@ class Locked:
         if self._pid != os.getpid():
             return  # not had; or a child that was forked in the middle, which must not unlock its parent's
         if self._file is None:
-            self._lock.byte(self._name, fcntl.F_UNLCK)
+            self._lock.byte(self._offset, fcntl.F_UNLCK)
         else:
             self._file.release()
 
     def _take(self) -> bool:
         if hasattr(fcntl, "F_OFD_SETLK"):
-            return self._lock.byte(self._name, fcntl.F_WRLCK)
+            # behind the number, and within the 2**63 bytes that a file may have
+            self._offset = 8 + int.from_bytes(blake2b(self._name.encode(), digest_size=7).digest(), "little")
+            return self._lock.byte(self._offset, fcntl.F_WRLCK)
         if self._file is None:
             self._file = self._lock.file(self._name)
         from filelock import Timeout

@@ -40,17 +40,18 @@ class Ahead:
 
     def __call__(self, name: str, /) -> Record | None:
         self._touched += 1
-        try:
-            digest, number = split(fromhex(name[-40:]))
-            record = self._rows.pop((number & LOW) ^ self._salt)
-            found, more, length = begin(record)
-            if found == digest and more == number >> 48:
-                if length < 255:
-                    length += SHORT
-                    return _new(Record, (record[SHORT:length], 0, record[length:], None))
-                return unpack(record)
-        except (KeyError, ValueError, TypeError, error):  # not read yet, or damaged
-            pass
+        if self._rows:
+            try:
+                digest, number = split(fromhex(name[-40:]))
+                record = self._rows.pop((number & LOW) ^ self._salt)
+                found, more, length = begin(record)
+                if found == digest and more == number >> 48:
+                    if length < 255:
+                        length += SHORT
+                        return _new(Record, (record[SHORT:length], 0, record[length:], None))
+                    return unpack(record)
+            except (KeyError, ValueError, TypeError, error):  # not read yet, or damaged
+                pass
         there = self._read(name)
         if there is not None and self._touched * PER_TOUCH >= self._fetched + (self._fetched or CHUNK):
             self._fetch()

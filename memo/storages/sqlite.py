@@ -118,10 +118,11 @@ class Sqlite:
         prefix, key, digest, last = key_of(name)
         body = list(parts)
         heading = head()
+        length = len(heading)
         record = pack(digest, heading, mark, body)
-        if about(record)[2] + size != len(record):
-            raise ValueError(f"the parts of this body are not the {size} bytes that were announced")
-        size += len(heading)
+        size += length
+        if len(record) != size + (SHORT if length < 255 and not mark else LONG):
+            raise ValueError(f"the parts of this body are not the {size - length} bytes that were announced")
 
         def insert(connection: Connection) -> None:
             number = connection.prefixes.get(prefix) or _number(connection, prefix)
