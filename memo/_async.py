@@ -16,6 +16,7 @@ from ._attempt import Attempt
 from ._flight import INSIDE
 from ._handle import Handle
 from ._run import ABSENT, Runner
+from ._stale import Late, told
 from ._wrapper import PLAIN, SHORT
 from .model import Hit
 
@@ -61,6 +62,13 @@ class AsyncRunner(Runner):
         outcome = await in_thread(Runner.run, self, key, values, state)
         if type(outcome) is Attempt:
             return await fly(outcome)
+        if type(outcome) is Late:
+            from asyncio import create_task
+
+            renewal = create_task(_renewed(outcome.attempt))
+            _renewals.add(renewal)  # the loop itself keeps no task alive
+            renewal.add_done_callback(_renewals.discard)
+            return self.hit(outcome.attempt.call, outcome.hit)
         if type(outcome) is CoroutineType:  # the cache is off, or bypassed
             return await outcome
         return outcome
@@ -88,8 +96,18 @@ class AsyncHandle(Handle):
         return await _computed(attempt)
 
 
-def _itself(attempt: Attempt) -> Attempt:
+def _itself(attempt: Any) -> Any:
     return attempt
+
+
+_renewals: set[Any] = set()
+
+
+async def _renewed(attempt: Attempt) -> None:
+    try:
+        await fly(attempt)
+    except Exception as error:
+        told(attempt, error, "could not be renewed")
 
 
 def _off_the_loop(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,9 +169,11 @@ async def _computed(attempt: Attempt) -> Any:
     except GeneratorExit:  # its loop was closed: nothing can be awaited any more
         attempt.end()
         raise
-    except BaseException:
-        await in_thread(attempt.end)
-        raise
+    except BaseException as error:
+        hit = await in_thread(attempt.failed, error)
+        if hit is None:
+            raise
+        return runner.hit(attempt.call, hit)
     await in_thread(attempt.land, value)
     return value
 

@@ -85,8 +85,9 @@ class Attempt:
                 if inside is not None:
                     INSIDE.reset(inside)
         except BaseException as error:
-            self.failed(error)
-            raise
+            if (hit := self.failed(error)) is None:
+                raise
+            return runner.hit(self.call, hit)
         self.land(value)
         return value
 
@@ -167,16 +168,26 @@ class Attempt:
             runner.cache().trouble(f"ask the policy of {runner.name}", error)
         self.began = perf_counter()
 
-    def failed(self, error: BaseException) -> None:
-        """The function raised: that is stored where it was asked for, and the others go on."""
+    def failed(self, error: BaseException) -> Hit | None:
+        """The function raised, and the others go on: an old result where that is to be served instead.
+
+        Else the exception is stored where it was asked for.
+        """
+        if self.miss.stale is not None:
+            from ._stale import instead
+
+            if (hit := instead(self, error)) is not None:
+                self.end()
+                return hit
         kept = self.runner.options.exceptions
         if not kept or not isinstance(error, kept) or self.opened is None or not self.asked:
             self.end()
-            return
+            return None
         from traceback import format_exception
 
         self.seconds = perf_counter() - self.began
         self.land(Raised(error, "".join(format_exception(error))))
+        return None
 
     def land(self, value: Any) -> None:
         """Store, let the others go on, and tell who wants to know. Raises nothing of the cache."""

@@ -225,19 +225,28 @@ class Cache:
     # ------------------------------------------------------------------------------------------ the two steps
 
     def lookup(
-        self, call: Call, mark: int, now: float, policy: Policy, since: float, front: Front | None, front_key: bytes
+        self,
+        call: Call,
+        mark: int,
+        now: float,
+        policy: Policy,
+        since: float,
+        front: Front | None,
+        front_key: bytes,
+        grace: float = 0.0,
     ) -> Hit | Miss:
         """The stored result of ``call``, verified, fresh and loaded, or why there is none. Fills ``front``.
 
-        What was stored before ``since`` (seconds since the epoch) is stale: mode refresh.
+        What was stored before ``since`` (seconds since the epoch) is stale: mode refresh. What expired less than ``grace``
+        seconds ago comes with the Miss.
 
         Raises nothing (or anything, when strict).
         """
         if front is None or front.read is None:
-            return self._look(None, call, mark, now, policy, since, front, front_key)
-        outcome = self._look(front.read, call, mark, now, policy, since, front, front_key)
+            return self._look(None, call, mark, now, policy, since, front, front_key, grace)
+        outcome = self._look(front.read, call, mark, now, policy, since, front, front_key, grace)
         if type(outcome) is Miss and outcome.why != "never seen":  # what was read ahead may have been replaced
-            return self._look(None, call, mark, now, policy, since, front, front_key)
+            return self._look(None, call, mark, now, policy, since, front, front_key, grace)
         return outcome
 
     def _look(
@@ -250,6 +259,7 @@ class Cache:
         since: float,
         front: Front | None,
         front_key: bytes,
+        grace: float,
     ) -> Hit | Miss:
         try:
             record = (read or (self._opened or self._open()).storage.read)(call.key)
@@ -279,8 +289,11 @@ class Cache:
             fresh = policy.fresh(head.stamp, head, call, now)
         except Exception as error:
             return Miss(call, self.trouble(f"ask the policy of {call.function}", error))
+        late = 0.0
         if isinstance(fresh, Stale):
-            return Miss(call, fresh.why)
+            late = now - (head.created if fresh.since is None else fresh.since)
+            if not 0 <= late < grace:
+                return Miss(call, fresh.why)
         bodies = self.bodies
         try:
             load = bodies.load if head.codecs == () and head.serializer == bodies.plain else bodies.loader(head)
@@ -289,6 +302,8 @@ class Cache:
             value = load(body)
         except Exception as error:
             return Miss(call, self.trouble("load", error, "could not be loaded: "))
+        if isinstance(fresh, Stale):
+            return Miss(call, fresh.why, Hit(head, value), late)
         if front is not None and type(value) is not Raised:
             front.put(front_key, value, head, fresh.until, load, body)
         if idle and now - max(head.used, head.created) > idle / 20:

@@ -24,6 +24,8 @@ class Options:
         "name",
         "packages",
         "policy",
+        "stale_if_error",
+        "stale_while_revalidate",
         "version",
         "wait",
     )
@@ -37,6 +39,8 @@ class Options:
     name: str | None
     packages: str
     policy: Policy | None
+    stale_if_error: float  #: seconds
+    stale_while_revalidate: float  #: seconds
     version: str | None
     wait: float | None
 

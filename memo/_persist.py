@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         cache_exceptions: type[Exception] | Iterable[type[Exception]] | Mapping[type[Exception], Any] | None = None,
         depends: Iterable[str | PathLike[str] | Dependency] | None = None,
         tags: Iterable[str] | Callable[[Mapping[str, Any], Any], Iterable[str]] | None = None,
+        stale_while_revalidate: str | float | timedelta | None = None,
+        stale_if_error: str | float | timedelta | None = None,
         policy: Policy | None = None,
         mode: str | None = None,
         wait: str | float | timedelta | None = None,
@@ -82,6 +84,9 @@ else:  # overloads cost importing typing; the implementation is all that runs
             cache_exceptions: classes of exceptions that are stored and raised again, or ``{class: ttl}``.
             depends: files, folders and patterns as paths, `Env`, `Package`, `Value`: when one changes, results are stale.
             tags: texts, or a function of (arguments, result) that gives them, for ``cache.clear(tag=)``.
+            stale_while_revalidate: for so long after a result expired it is returned at once, while a new one is computed in
+                the background.
+            stale_if_error: for so long after a result expired it is returned when the function raises; the error is logged.
             policy: an object of ``memo.policies``, or your own.
             mode: "normal", "refresh", "read-only", "only-cached" or "off", for this function always.
             wait: how long to wait at most for another thread or process that computes the same call, before computing it
@@ -151,10 +156,14 @@ def _settle(given: dict[str, Any]) -> dict[str, Any]:
     asked = {name: options.pop(name, None) for name in _freshness.OPTIONS}
     policy = _freshness.policy_of({name: value for name, value in asked.items() if value is not None})
     kept = asked["cache_exceptions"]
+    from ._units import seconds
+
+    late = {
+        name: 0.0 if (window := take(name)) is None else seconds(window, name)
+        for name in ("stale_while_revalidate", "stale_if_error")
+    }
     wait = take("wait")
     if wait is not None:
-        from ._units import seconds
-
         wait = seconds(wait, "wait")
     key = take("key")
     if key is not None and not callable(key):
@@ -166,13 +175,14 @@ def _settle(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "cache": cache, "name": name, "version": None if version is None else str(version), "code": code,
         "packages": packages, "ignore": ignore, "key": key, "policy": policy, "mode": mode, "wait": wait,
+        "stale_while_revalidate": late["stale_while_revalidate"], "stale_if_error": late["stale_if_error"],
         "exceptions": () if kept is None else policies.Exceptions(kept).types,
     }  # fmt: skip
 
 
 _OPTIONS = (
     "cache", "cache_exceptions", "code", "depends", "idle_ttl", "ignore", "key", "location", "mode", "name", "packages", "policy",
-    "serializer", "storage", "store_if", "store_if_slower_than", "tags", "ttl", "validate", "version", "wait",
+    "serializer", "storage", "store_if", "store_if_slower_than", "stale_if_error", "stale_while_revalidate", "tags", "ttl", "validate", "version", "wait",
 )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ class Runner:
         # a worker's __main__ is another one: the name travels with the function
         named = options.name
         self.name = options.name = named or full_name(function)
+        #: seconds for which an expired result may be served
+        self.grace = max(options.stale_while_revalidate, options.stale_if_error)
         self.mode = settings.mode_named(options.mode) if options.mode else None
         self.file = function.__code__.co_filename
         self.parameters = Parameters(function.__code__)
@@ -122,7 +124,7 @@ class Runner:
         seen = opened.lock_file.stores[0] if opened is not None else 0
         call = self.make_call(state, captures, key, values)
         outcome = cache.lookup(
-            call, state.mark, cache.clock(), self._policy or self.policy(), since, state.table, front_key
+            call, state.mark, cache.clock(), self._policy or self.policy(), since, state.table, front_key, self.grace
         )
         if isinstance(outcome, Hit):
             return self.hit(call, outcome)
@@ -130,7 +132,14 @@ class Runner:
             raise NotCachedError(outcome)
         if mode.name == "read-only":
             opened = None
-        return self.depart(Attempt(self, call, state, captures, front_key, values, outcome, opened, since, seen))
+        attempt = Attempt(self, call, state, captures, front_key, values, outcome, opened, since, seen)
+        if outcome.stale is not None:
+            from . import _stale
+
+            if _stale.may_renew(attempt):
+                late = _stale.Late(outcome.stale, attempt)
+                return late if self.depart is not Attempt.fly else _stale.in_background(late)
+        return self.depart(attempt)
 
     def as_before(self, state: State, captures: bytes) -> bool:
         """Whether code and captured data are what they were when the call began; a rebinding to an equal is none."""

@@ -80,6 +80,8 @@ class Miss(NamedTuple):
 
     call: Call
     why: str
+    stale: Hit | None = None  #: what is there all the same, where somebody wants to be served that
+    late: float = 0.0  #: seconds since it expired
 
 
 class Fresh(NamedTuple):
@@ -89,7 +91,10 @@ class Fresh(NamedTuple):
 
 
 class Stale(NamedTuple):
+    """Not good any more, and since when (seconds since the epoch), where the policy can tell."""
+
     why: str
+    since: float | None = None
 
 
 class Record(NamedTuple):

@@ -73,7 +73,7 @@ class Ttl:
         if now < until:
             return misplaced(head, now) or Fresh(until)
         limit = f"ttl {show_seconds(ttl)}" if until < self.end else f"ttl until {_moment(self.end)}"
-        return Stale(f"expired {show_seconds(now - until)} ago ({limit})")
+        return Stale(f"expired {show_seconds(now - until)} ago ({limit})", until)
 
     rank = staticmethod(lru)
 
@@ -120,7 +120,7 @@ class IdleTtl:
         if now < used + self.idle:
             # a front asks again soon, so that uses are noticed
             return misplaced(head, now) or Fresh(min(used + self.idle, now + self.idle / 20))
-        return Stale(f"not used for {show_seconds(now - used)} (idle_ttl {show_seconds(self.idle)})")
+        return Stale(f"not used for {show_seconds(now - used)} (idle_ttl {show_seconds(self.idle)})", used + self.idle)
 
     rank = staticmethod(lru)
 

@@ -64,7 +64,9 @@ class Exceptions:
                 return Stale(f"it raised {names[0].decode()}, which is not kept any more")
             until = head.created + ttl
             if now >= until:
-                return Stale(f"expired {show_seconds(now - until)} ago (an exception's ttl, {show_seconds(ttl)})")
+                return Stale(
+                    f"expired {show_seconds(now - until)} ago (an exception's ttl, {show_seconds(ttl)})", until
+                )
         return misplaced(head, now) or Fresh(until)
 
     rank = staticmethod(lru)
