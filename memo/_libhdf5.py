@@ -68,22 +68,15 @@ def h5py_file(image: Any = None) -> Iterator[Any]:
         access.set_fclose_degree(h5f.CLOSE_STRONG)
         access.set_fapl_core(_GROWTH, False)
         access.set_alignment(4 * _PAGE, _PAGE)
-        access.set_libver_bounds(h5f.LIBVER_V18, h5f.LIBVER_V18 if image is None else h5f.LIBVER_LATEST)
+        access.set_libver_bounds(h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
         name = os.urandom(16).hex().encode()  # two open images of one name would be one
         if image is None:
-            opened = h5f.create(name, h5f.ACC_EXCL, fapl=access, fcpl=_ordered(h5p))
+            opened = h5f.create(name, h5f.ACC_EXCL, fapl=access)
         else:
             access.set_file_image(image)
             opened = h5f.open(name, h5f.ACC_RDWR, fapl=access)
         with h5py.File(opened) as file:
             yield file
-
-
-def _ordered(h5p: Any) -> Any:
-    """Members of the root keep their order."""
-    made = h5p.create(h5p.FILE_CREATE)
-    made.set_link_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
-    return made
 
 
 @contextmanager

@@ -65,6 +65,13 @@ def made_by_h5py(size=1000):
     return file.getvalue()
 
 
+def made_in_the_newest_format():
+    file = io.BytesIO()
+    with h5py.File(file, "w", libver="latest") as h5:
+        h5["numbers"] = np.arange(1000)
+    return file.getvalue()
+
+
 def made_by_tables(size=1000):
     with tables.open_file("made", "w", driver="H5FD_CORE", driver_core_backing_store=0) as file:
         file.create_array("/", "numbers", obj=np.arange(size, dtype="f8"))
@@ -129,9 +136,14 @@ def test_a_body_that_is_an_hdf5_file_is_the_entry(tmp_path, kind, size, make):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_only_looks_like_an_hdf5_file_is_bytes(tmp_path, kind):
+def test_other_bodies_that_look_alike_are_bytes(tmp_path, kind):
     storage = kind(tmp_path)
-    for body in (_libhdf5.SIGNATURE, made_by_h5py()[:-100], _libhdf5.SIGNATURE + b"no file at all" * 1000):
+    for body in (
+        _libhdf5.SIGNATURE,
+        made_by_h5py()[:-100],
+        made_in_the_newest_format(),
+        _libhdf5.SIGNATURE + b"no file at all" * 1000,
+    ):
         put(storage, body, ".h5")
         assert bytes(storage.read(NAME).body) == body
         with h5py.File(the_file(tmp_path)) as file:

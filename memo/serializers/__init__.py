@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ._arrow import Arrow as Arrow
     from ._arrow import Parquet as Parquet
     from ._auto import Auto as Auto
+    from ._hdf5 import Hdf5 as Hdf5
+    from ._hdf5 import Pytables as Pytables
     from ._joblib import Joblib as Joblib
     from ._json import Json as Json
     from ._numpy import Numpy as Numpy
@@ -36,11 +38,13 @@ _HOMES = {
     "Auto": "_auto",
     "Bytes": "_raw",
     "Cloudpickle": "_pickle",
+    "Hdf5": "_hdf5",
     "Joblib": "_joblib",
     "Json": "_json",
     "Numpy": "_numpy",
     "Parquet": "_arrow",
     "Pickle": "_pickle",
+    "Pytables": "_hdf5",
     "Raised": "_raised",
     "Text": "_raw",
 }

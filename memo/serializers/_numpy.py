@@ -61,7 +61,7 @@ def _npy(array: Any, path: str) -> list[Buffer]:
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
         array = numpy.ascontiguousarray(array)
     dtype, head = array.dtype, io.BytesIO()
-    if dtype.kind in _DTYPES and not dtype.hasobject and repr(_as_read(dtype)) == repr(dtype):
+    if dtype.kind in _DTYPES and not dtype.hasobject and repr(as_read(dtype)) == repr(dtype):
         try:
             format.write_array_header_1_0(head, format.header_data_from_array_1_0(array))
         except ValueError:  # a record with names that are not Latin-1, or too many of them
@@ -71,7 +71,7 @@ def _npy(array: Any, path: str) -> list[Buffer]:
     raise UnstorableError(f"serializer='numpy' can't store the dtype of {path}, {dtype}; use serializer='pickle'")
 
 
-def _as_read(dtype: Any) -> Any:
+def as_read(dtype: Any) -> Any:
     """What the dtype would come back as: a record's alignment is lost, for one."""
     from numpy.lib import format
 

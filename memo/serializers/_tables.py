@@ -99,7 +99,7 @@ def check(value: Any, table: Any) -> None:
         changed = None if same else f"its columns or its schema would be others: {value.schema} {back.schema}"
     else:
         back = value_of(table, None)
-        changed = (_changed_polars if named(type(value)).startswith("polars.") else _changed_pandas)(value, back)
+        changed = (_changed_polars if named(type(value)).startswith("polars.") else changed_pandas)(value, back)
     if changed:
         raise UnstorableError(
             f"this {named(type(value))} would not come back equal: {changed}; use serializer='pickle'"
@@ -224,7 +224,7 @@ def _as_in_numpy(kind: Any, dtype: Any) -> bool:
     return bool(kind == pyarrow.from_numpy_dtype(dtype))
 
 
-def _changed_pandas(value: Any, back: Any) -> str | None:
+def changed_pandas(value: Any, back: Any) -> str | None:
     if type(value) is not type(back):
         return f"it would be a {named(type(back))}"
     if not value.flags.allows_duplicate_labels:

@@ -101,7 +101,8 @@ class Hdf5Files(Files):
 
     def _around(self, body: bytes, attributes: dict[str, Any], suffix: str) -> tuple[bytes, int, bytes]:
         """The HDF5 file, where in it the body starts, and what undoes its changes."""
-        if suffix == SUFFIX and body.startswith(SIGNATURE):
+        # from version 2 on there is a checksum near the signature, which HDF5 1.14 leaves wrong in an image
+        if suffix == SUFFIX and body.startswith(SIGNATURE) and body[len(SIGNATURE) :][:1] < b"\x02":
             try:
                 image = self._image(body, attributes, True)
             except (OSError, ValueError, RuntimeError):  # it only begins like one
