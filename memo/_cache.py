@@ -55,7 +55,7 @@ class Cache:
             the place that ``memo where`` shows.
         storage: "sqlite", "files", "shelve", "memory", or an object with the four verbs of ``memo.protocols.Storage``.
             By default what the place was made with; for a new one sqlite, on a network disk files.
-        serializer: "pickle", "json", "joblib", ... or an object with ``name``, ``dump`` and ``load``.
+        serializer: "pickle" (default), "json", "auto", ... or an object with ``name``, ``dump`` and ``load``.
         policy: what decides how long an entry is good, for all functions of this cache; see ``memo.policies``.
         max_size: bytes, or text such as "2 GB": what all entries of the place may take together. Written in the place.
         max_entries: how many entries the place may hold.
@@ -68,7 +68,8 @@ class Cache:
         sign: a secret of at least 16 characters or bytes, or several: entries are signed with the first and taken only if
             one of them signed them, which is checked before anything is decoded. By default those in the environment
             variable MEMO_SIGNING_KEY, separated by blanks. Pickled with the cache, so that workers have it too.
-        trust: "pickle", or "data": entries whose loading could run code (pickles) are neither made nor read.
+        trust: "pickle", or "data": entries whose loading could run code (pickles) are neither made nor read; the default
+            serializer is then "auto", without its pickles.
         trust_folder: load pickles from a folder that other users own or may write to, and without a warning from a URL.
         strict: raise what goes wrong in the cache instead of warning and computing.
 
@@ -81,7 +82,7 @@ class Cache:
         location: str | os.PathLike[str] | Default | None = DEFAULT,
         *,
         storage: str | Storage | None = None,
-        serializer: str | Serializer = "pickle",
+        serializer: str | Serializer | None = None,
         policy: Policy | None = None,
         max_size: int | str | None = None,
         max_entries: int | None = None,
@@ -105,14 +106,16 @@ class Cache:
         _one_of("checksum", checksum, ("first", "always"))
         _one_of("on_unkeyable", on_unkeyable, ("raise", "bypass"))
         self.location, storage = checked_location(location, storage)
-        self.serializer = serializers.serializer(serializer)
         self.codecs: tuple[Codec, ...] = codecs.chain(compress)
         _one_of("trust", trust, ("pickle", "data"))
         self.trust, data_only = trust, trust == "data"
+        if data_only and (serializer is None or serializer == "auto"):
+            serializer = serializers.Auto(pickle=False)
+        self.serializer = serializers.serializer("pickle" if serializer is None else serializer)
         if data_only and not serializers.is_safe(self.serializer):
             raise OptionError(
                 f"serializer={self.serializer.name!r} may run code when it loads, which trust='data' rules out:"
-                f" take one of data alone, such as 'json', 'text', 'bytes' or 'numpy'"
+                f" leave it out, or take one of data alone, such as 'json' or 'numpy'"
             )
         self.bodies = Bodies(self.serializer, self.codecs, data_only=data_only)
         self.policy: Policy = policies.Forever() if policy is None else checked_policy(policy)

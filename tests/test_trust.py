@@ -97,6 +97,30 @@ def test_pickle_and_data_exclude_each_other(tmp_path: Path) -> None:
         Cache(tmp_path, trust="nobody")
 
 
+def test_without_a_serializer_each_result_is_stored_as_data(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+
+    def run() -> list[Any]:
+        calls: list[Any] = []
+
+        def f(x: Any, calls: list[Any]) -> Any:
+            calls.append(x)
+            return {1: b"bytes", 2: "text", 3: {"a": [1, None]}, 4: numpy.arange(3), 5: {1, 2}}[x]
+
+        f = Cache(tmp_path / "place", trust="data").persist(
+            f, name="trust.auto", code="off", version=1, ignore=["calls"]
+        )
+        for x, kind in ((1, bytes), (2, str), (3, dict), (4, numpy.ndarray)):
+            assert type(f(x, calls)) is kind
+        with pytest.warns(MemoWarning, match="can't be stored by 'auto'"):
+            events._warned.clear()
+            assert f(5, calls) == {1, 2}
+        return calls
+
+    assert run() == [1, 2, 3, 4, 5]
+    assert run() == [5], "a set only a pickle could hold"
+
+
 def test_no_call_unpickles_anything(tmp_path: Path) -> None:
     """Python itself tells of each class that an unpickling looks up."""
     program = tmp_path / "program.py"
