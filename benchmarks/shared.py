@@ -99,18 +99,61 @@ def raw_diskcache(location: str) -> Lookup:
     return lookup
 
 
+@contextmanager
+def s3(folder: Path) -> Iterator[str]:
+    """A bucket of moto, which answers some hundred requests a second, whoever asks."""
+    import moto.server  # noqa: F401
+    import s3fs  # noqa: F401
+
+    from examples.shared import s3_server
+
+    with s3_server(folder) as url:
+        yield url
+
+
+def raw_s3(location: str) -> Lookup:
+    import s3fs
+
+    bucket: Any = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False, max_concurrency=1)
+    folder = location.rpartition("s3://")[2]
+
+    def lookup(x: int) -> Any:
+        try:
+            return pickle.loads(bucket.cat_file(f"{folder}-raw/{x}"))
+        except FileNotFoundError:
+            value = payload(x)
+            bucket.pipe_file(f"{folder}-raw/{x}", pickle.dumps(value, 5))
+            return value
+
+    return lookup
+
+
+@contextmanager
+def tiered(folder: Path) -> Iterator[str]:
+    """The same bucket behind a folder that the clients share, as the processes of one machine do."""
+    with s3(folder) as url:
+        yield f"tiered:{folder / 'near'}:{url}"
+
+
 #: name -> (what starts it and gives its location, its own client); a store more is a line more
 STORES: dict[str, tuple[Callable[[Path], AbstractContextManager[str]], Callable[[str], Lookup]]] = {
     "redis": (redis, raw_redis),
     "diskcache": (diskcache, raw_diskcache),
+    "s3": (s3, raw_s3),
+    "tiered": (tiered, raw_s3),
 }
 
 
 def memo_client(location: str) -> Lookup:
     from memo import Cache
+    from memo.storages import Tiered
 
     # strict: whatever the cache would only warn of ends the client
-    cache = Cache(location, strict=True, trust_folder=True)
+    if location.startswith("tiered:"):
+        _, near, far = location.split(":", 2)
+        cache = Cache(storage=Tiered(near, far), strict=True)
+    else:
+        cache = Cache(location, strict=True, trust_folder=True)
     lookup: Lookup = cache.persist(payload, name="benchmarks.shared.payload")
     return lookup
 

@@ -108,7 +108,7 @@ def s3_server(folder: Path) -> Iterator[str]:
                     break
                 except OSError:
                     time.sleep(0.05)
-            S3FileSystem().mkdir("bucket")
+            S3FileSystem(skip_instance_cache=True).mkdir("bucket")
             yield "s3://bucket/results"
         finally:
             server.terminate()

@@ -36,13 +36,22 @@ def test_two_machines_on_one_redis(redis_server, tmp_path, given):
 
 @pytest.mark.parametrize("store", ["redis", "diskcache"])
 def test_clients_under_load_lose_nothing(redis_server, store):
+    loaded(store, "3", "100")
+
+
+def loaded(store, clients, calls):
     """Errors, wrong values and lost results end it; here with a small load, whose figures say nothing."""
-    command = [sys.executable, "-m", "benchmarks.shared", store, "--clients", "3", "--calls", "100"]
+    command = [sys.executable, "-m", "benchmarks.shared", store, "--clients", clients, "--calls", calls]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [line[0] for line in lines[2:]] == [store, "memo", "raw"]
     assert all(len(line) == 6 for line in lines[3:])
+
+
+@pytest.mark.parametrize("store", ["s3", "tiered"])
+def test_clients_of_a_bucket_lose_nothing(s3_server, store):
+    loaded(store, "2", "60")
 
 
 def test_a_store_that_nobody_knows():
