@@ -125,7 +125,7 @@ async def fly(attempt: Attempt) -> Any:
     """As `Attempt.fly`: waits for who computes it already, or computes."""
     while attempt.joins and (other := attempt.join()) is not None:
         try:
-            await _landing(other, attempt.patience())
+            await landing(other, attempt.patience())
         finally:
             attempt.opened.flights.leave(other)
         hit = await in_thread(attempt.landed, other)
@@ -189,8 +189,8 @@ def _ready(attempt: Attempt) -> float | Hit:
     return 0.0
 
 
-async def _landing(flight: Flight, seconds: float) -> None:
-    """Until it has landed, in whatever thread or loop, or for so many seconds; -1: as long as it takes."""
+async def landing(flight: Flight, seconds: float) -> bool:
+    """Until it has landed, in whatever thread or loop; False if that took longer. Negative: as long as it takes."""
     from asyncio import get_running_loop, wait
 
     loop = get_running_loop()
@@ -207,7 +207,8 @@ async def _landing(flight: Flight, seconds: float) -> None:
             return
 
     flight.when_landed(from_anywhere)
-    await wait((landed,), timeout=None if seconds < 0 else seconds)
+    done, _ = await wait((landed,), timeout=None if seconds < 0 else seconds)
+    return bool(done)
 
 
 # ---------------------------------------------------------------------------------------------------------- threads

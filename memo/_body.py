@@ -7,10 +7,12 @@ if memo knows it and it is allowed here. Whatever can't be read so is a reason i
 from __future__ import annotations
 
 from _weakref import ref
+from functools import partial
 from typing import Any
 
-from .errors import OptionError
-from .model import Raised
+from ._items import NAME, Replay, Tape
+from .errors import OptionError, UnstorableError
+from .model import Head, Raised
 from .protocols import Codec, Serializer
 
 TYPE_CHECKING = False
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FunctionType
 
-    from .model import Buffer, Head
+    from .model import Buffer
 
     Load = Callable[[Any], Any]
 
@@ -42,28 +44,51 @@ class Bodies:
 
     def dump(self, value: Any, function: str) -> tuple[Sequence[Buffer], str, tuple[str, ...], str]:
         """The parts of a result's body, the names of the serializer and of the codecs that made them, and the suffix."""
-        serializer = self.serializer if self.plain else self._of(self.serializer, function)
-        if type(value) is Raised:
-            from .serializers import serializer as named
+        if type(value) is Tape:  # a generator's items, serialized already
+            parts: Sequence[Buffer] = value.parts()
+            name, suffix = NAME, ""
+        else:
+            serializer = self.serializer if self.plain else self._of(self.serializer, function)
+            if type(value) is Raised:
+                from .serializers import serializer as named
 
-            serializer = named("raised")
-        pick = getattr(serializer, "pick", None)
-        serializer, parts = pick(value) if pick is not None else (serializer, serializer.dump(value))
+                serializer = named("raised")
+            pick = getattr(serializer, "pick", None)
+            serializer, parts = pick(value) if pick is not None else (serializer, serializer.dump(value))
+            name, suffix = serializer.name, getattr(serializer, "suffix", "")
         if self.codecs:
             from .codecs import encode
 
             parts, names = encode(self.codecs, parts)
             if names:  # what is compressed is no file of that kind any more
-                return parts, serializer.name, names, ""
-        return parts, serializer.name, (), getattr(serializer, "suffix", "")
+                return parts, name, names, ""
+        return parts, name, (), suffix
+
+    def dump_item(self, item: Any) -> tuple[bytes, Sequence[Buffer]]:
+        """One item of a recorded sequence: the serializer's name, and the parts. Annotations of the function don't count."""
+        pick = getattr(self.serializer, "pick", None)
+        serializer, parts = pick(item) if pick is not None else (self.serializer, self.serializer.dump(item))
+        return serializer.name.encode(), parts
+
+    def load_item(self, name: str, data: memoryview) -> Any:
+        if name == self.serializer.name:
+            return self.serializer.load(data)
+        serializer = self._reader(Head("", 0.0, 0.0, name, (), 0, b"", b""))
+        if isinstance(serializer, str):
+            raise UnstorableError(serializer)
+        return serializer.load(data)
 
     def loader(self, head: Head) -> Load | str:
         """What loads the bodies of such a head, or why they can't be loaded."""
-        serializer = self._reader(head)
-        if isinstance(serializer, str):
-            return serializer
+        if head.serializer == NAME:
+            load: Load = partial(_replay, self.load_item)
+        else:
+            serializer = self._reader(head)
+            if isinstance(serializer, str):
+                return serializer
+            load = self.load if serializer is self.serializer else _load(serializer)
         if not head.codecs:
-            return self.load if serializer is self.serializer else _load(serializer)
+            return load
         from .codecs import codec
 
         own = {each.name: each for each in self.codecs}
@@ -71,7 +96,6 @@ class Bodies:
             decoders = [(own.get(name) or codec(name)).decode for name in reversed(head.codecs)]
         except (OptionError, ImportError) as error:
             return f"stored by {head.serializer!r} through {', '.join(head.codecs)}: {error}"
-        load = serializer.load
 
         def decode_and_load(body: Any) -> Any:
             view = memoryview(body)
@@ -111,6 +135,10 @@ class Bodies:
             there = known() if known is not None else None
             found = self._bound[key] = serializer if there is None else bind(there)
         return found
+
+
+def _replay(load_item: Callable[[str, memoryview], Any], body: Any) -> Replay:
+    return Replay(memoryview(body), load_item)
 
 
 def _load(serializer: Serializer) -> Load:

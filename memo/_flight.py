@@ -50,6 +50,7 @@ class Flight:
     wanted = 1
     waits: tuple[Flight, ...] = ()
     abandon: Callable[[], object] | None = None
+    recording: Any = None  #: what a generator has made so far, to be followed
     _calls: tuple[Callable[[], object], ...] | None = ()
 
     def __init__(self, name: str, word: int, parent: Flight | None) -> None:

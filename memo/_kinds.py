@@ -90,11 +90,19 @@ def _wrap(function: Any, settled: dict[str, Any]) -> FunctionType:
     options = Options(**settled)
     _fits(function, options)
     _marked(function, options)
-    if function.__code__.co_flags & _COROUTINE:
-        from ._async import AsyncHandle, AsyncRunner
-
-        return _handle.attach(AsyncRunner(function, options), AsyncHandle)
-    return _handle.attach(Runner(function, options))
+    flags = function.__code__.co_flags
+    runner: type[Runner] = Runner
+    handle = _handle.Handle
+    if flags & _ASYNC_GENERATOR:
+        from ._recording_async import AsyncGeneratorHandle as handle
+        from ._recording_async import AsyncGeneratorRunner as runner
+    elif flags & _COROUTINE:
+        from ._async import AsyncHandle as handle
+        from ._async import AsyncRunner as runner
+    elif flags & _GENERATOR:
+        from ._recording import GeneratorHandle as handle
+        from ._recording import GeneratorRunner as runner
+    return _handle.attach(runner(function, options), handle)
 
 
 def _marked(function: FunctionType, options: Any) -> None:
@@ -132,14 +140,6 @@ def _can_be_persisted(function: Any) -> None:
         raise OptionError(f"{name} is a method already bound to an object: decorate it in the class body")
     if _handle.runner_of(function) is not None:
         raise OptionError(f"{name} is persisted already: one @persist is enough")
-    flags = function.__code__.co_flags
-    if flags & _ASYNC_GENERATOR:
-        raise OptionError(f"{name} is an async generator function, which this memo can't persist yet")
-    if flags & _GENERATOR:
-        raise OptionError(
-            f"{name} is a generator function: what it returns can be consumed once only, so there is nothing to store;"
-            f" persist a function that returns list(...)"
-        )
 
 
 def _fits(function: FunctionType, options: Any) -> None:
@@ -163,5 +163,15 @@ def _fits(function: FunctionType, options: Any) -> None:
         raise OptionError(
             "key= as a function of the call and ignore= exclude each other: the function decides what counts"
         )
+    if function.__code__.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
+        given = {
+            "stale_while_revalidate": options.stale_while_revalidate, "stale_if_error": options.stale_if_error,
+            "cache_exceptions": options.exceptions,
+        }  # fmt: skip
+        for option, value in given.items():
+            if value:
+                raise OptionError(
+                    f"{option} is not for generators: what {function.__qualname__}() yields is handed on at once"
+                )
     if options.code == "off" and options.version is None:
         raise OptionError('code="off" needs version=: say which version this is, and change it when results change')

@@ -82,7 +82,7 @@ def passes_on(function: FunctionType) -> FunctionType | None:
     return None if inner is function else inner
 
 
-_SOURCE = """\
+_BEGIN = """\
 def {make}({r}, {plain}, {short}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}, {Exception}{makers}):
     {define} {name}({declaration}):
         {s} = {r}.state{made}
@@ -93,6 +93,9 @@ def {make}({r}, {plain}, {short}, {dumps}, {none}, {next}, {type}, {len}, {Value
         if {len}({k}) > {limit}:
             {k} = {s}.shorten({k})
         {v} = {s}.check
+"""
+
+_FRONT = """\
         if {s}.watch[0] == {s}.seen and not {s}.busy and ({v} is None or {v}()):
             {v} = {s}.front.get({k}, {none})
             if {v} is not {none}:
@@ -108,6 +111,25 @@ def {make}({r}, {plain}, {short}, {dumps}, {none}, {next}, {type}, {len}, {Value
             except {Exception}:  # a class that can't be loaded any more: run() finds out
                 pass
         {run}({k}, {values}, None)
+"""
+
+_ITEMS = """\
+        if {s}.watch[0] != {s}.seen or {s}.busy or not ({v} is None or {v}()):
+            {s} = None
+        {run}({k}, {values}, {s}){each}
+"""
+
+_EACH = """
+        try:
+            {k} = await {v}.asend(None)
+            while True:
+                {k} = await {v}.asend((yield {k}))
+        except StopAsyncIteration:
+            return
+        finally:
+            await {v}.aclose()"""
+
+_END = """\
     def bind({declaration}):
         return {values}
     def invoke({function}, {v}):
@@ -119,8 +141,13 @@ def {make}({r}, {plain}, {short}, {dumps}, {none}, {next}, {type}, {len}, {Value
     return {name}, bind, invoke, encode
 """
 
-#: what differs between kinds of functions: how it is defined, and how it hands on what run() gives
-_KINDS = {"function": ("def", "return {r}.run"), "coroutine": ("async def", "return await {r}.run")}
+#: what differs between kinds of functions: how it is defined, what it does with a key, how it hands on what run() gives
+_KINDS = {
+    "function": ("def", _FRONT, "return {r}.run"),
+    "coroutine": ("async def", _FRONT, "return await {r}.run"),
+    "generator": ("def", _ITEMS, "return (yield from {r}.run"),
+    "async generator": ("async def", _ITEMS, "{v} = await {r}.run"),
+}
 
 
 def generate(
@@ -184,16 +211,17 @@ def generate(
         elsewhere = f"await {p['r']}.encoded({tuple_})"
         plainly = encoded.startswith(p["dumps"])
         encoded = f"{p['dumps']}({tuple_}, 2) if {p['short']}({tuple_}) else {elsewhere}" if plainly else elsewhere
-    define, run = _KINDS[kind]
+    define, middle, run = _KINDS[kind]
     values = "(" + "".join(name + ", " for name in parameters.names) + ")"
     unpack = f"{values} = {p['v']}" if parameters.names else "pass"
     defaults, kwdefaults = function.__defaults__ or (), function.__kwdefaults__ or {}
     optional = {*(parameters.positional[-len(defaults) :] if defaults else ()), *kwdefaults}
-    source = _SOURCE.format(
+    source = "".join((_BEGIN, middle, _END)).format(
         **p,
         name="wrapper",
         define=define,
         run=run.format(**p),
+        each={"generator": ")", "async generator": _EACH.format(**p)}.get(kind, ""),
         encoded_here=encoded_here,
         limit=SHORT,
         declaration=parameters.declaration(optional),

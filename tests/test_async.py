@@ -478,3 +478,17 @@ def test_sync_within_async_within_sync(cache: Cache) -> None:
 
     assert outer(1) == outer(1) == [1, 2]
     assert (inner.cache_info()[:2], outer.cache_info()[:2]) == ((0, 2), (1, 1))
+
+
+def test_exceptions_are_kept_where_that_is_asked_for(cache: Cache) -> None:
+    calls = []
+
+    @cache.persist(ignore=["calls"], cache_exceptions=KeyError)
+    async def f(x, calls=calls):
+        calls.append(x)
+        raise KeyError(x)
+
+    for _ in range(3):
+        with pytest.raises(KeyError, match="5"):
+            run(f(5))
+    assert calls == [5]

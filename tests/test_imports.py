@@ -31,9 +31,9 @@ STEPS = {
     "events",
     "settings",
 }
-ENGINE = {"_body", "_cache", "_dependencies", "_location", "_opened", "explain"}
+ENGINE = {"_body", "_cache", "_dependencies", "_items", "_location", "_opened", "explain"}
 FACE = {
-    "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_map", "_options", "_persist", "_recording", "_run", "_stale", "_state", "_wrapper",
+    "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_map", "_options", "_persist", "_recording", "_recording_async", "_run", "_stale", "_state", "_wrapper",
 }  # fmt: skip
 EDGES = {"flags", "cli", "sharing", "__main__"}
 

@@ -485,14 +485,8 @@ def test_options_that_cannot_be_right(options: dict, says: str) -> None:
 
 
 def test_functions_that_cannot_be_persisted() -> None:
-    def generator():
-        yield 1
-
-    async def both():
-        yield 1
-
     for function, says in (
-        (both, "async"), (generator, "generator"), (len, r"whose code memo can't see: say with version="),
+        (len, r"whose code memo can't see: say with version="),
         (int, "is a class"), ("text", "options by name"), (persist(storage="memory")(lambda: 1), "persisted already"),
     ):  # fmt: skip
         with pytest.raises(OptionError, match=says):

@@ -1,0 +1,255 @@
+"""Generators: what they yield is recorded while it is consumed, stored once they have ended, and replayed item by item.
+
+Who asks for what is being recorded in this process follows: it reads what is on the tape, and at its end whoever comes
+first drives the generator on, so that nobody waits for a consumer that has paused. A recording that does not come to its
+end (its last consumer stops, the generator raises, an item can't be stored, somebody sends into it) is dropped; those
+who followed go on with a generator of their own, past what they have had. So an exception is never taken for an end.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from collections import deque
+from itertools import islice
+from time import perf_counter, sleep
+
+from ._attempt import Attempt
+from ._flight import INSIDE
+from ._handle import Handle
+from ._items import Replay, Tape
+from ._run import Runner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+    from types import FunctionType
+    from typing import Any
+
+    from ._options import Options
+
+    Items = Generator[Any, Any, Any]
+
+
+class Recording:
+    """A generator that is being recorded. ``source`` is None once it has ended, or somebody took it over."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        runner, place = attempt.runner, attempt.opened.place
+        self.attempt, self.lock = attempt, allocate_lock()
+        self.users, self.made, self.dropped = 1, 0, False
+        self.tape = Tape(runner.cache().bodies, "" if "://" in place else place)
+        self.source: Any = runner.invoke(runner.function, attempt.values)
+        attempt.seconds = 0.0
+        if attempt.flight is not None:
+            attempt.flight.recording = self
+
+    def enter(self) -> bool:
+        """One consumer more; False when it is over."""
+        with self.lock:
+            if not self.users:
+                return False
+            self.users += 1
+            return True
+
+    def left(self) -> Any:
+        """One consumer less; after the last one: the source, to be closed if it has not ended."""
+        with self.lock:
+            self.users -= 1
+            if self.users:
+                return None
+            source, self.source, self.dropped = self.source, None, True
+            self.tape.close()
+            return source
+
+    def put(self, item: Any) -> None:
+        """An item that the source has just made, before its consumer gets it."""
+        self.made += 1
+        if self.dropped:
+            return
+        try:
+            self.tape.add(item)
+        except Exception as error:
+            self.dropped = True
+            self.attempt.runner.cache().trouble("store", error, call=self.attempt.call)
+
+    def end(self, returned: Any) -> None:
+        """The source has ended: store."""
+        self.source = None
+        try:
+            self.tape.end(returned)
+        except Exception as error:
+            self.dropped = True
+            self.attempt.runner.cache().trouble("store", error, call=self.attempt.call)
+            self.attempt.end()
+        else:
+            self.attempt.land(self.tape)
+
+    def take_over(self, had: int) -> Any:
+        """The running source of a dropped recording, for the first one who has had all that it made; else None."""
+        with self.lock:
+            source = None
+            if self.source is not None and had == self.made:
+                source, self.source = self.source, None
+            self.dropped = True
+            return source
+
+    def consume(self) -> Items:
+        had = at = 0
+        sent = None
+        runner: Any = self.attempt.runner
+        try:
+            while sent is None:
+                with self.lock:
+                    if had < self.tape.count or self.tape.ended:
+                        frame = self.tape.read(at)
+                    elif self.dropped:
+                        break
+                    else:
+                        frame = None
+                        item, ended = self._next()
+                        at = self.tape.size
+                if frame is not None:
+                    ended, name, body, at = frame
+                    try:
+                        item = self.tape.load(name, body)
+                    except Exception as error:
+                        runner.cache().trouble("load", error)
+                        break
+                if ended:
+                    return item
+                had += 1
+                sent = yield item
+            source = self.take_over(had)
+            self.attempt.end()
+        finally:
+            if (unfinished := self.left()) is not None:
+                self.attempt.end()
+                unfinished.close()
+        return (yield from runner.live(self.attempt.values, had, sent, source))
+
+    def _next(self) -> tuple[Any, bool]:
+        """(the next item, False), or (what the generator returned, True)."""
+        flight = self.attempt.flight
+        inside = None if flight is None else INSIDE.set(flight)
+        began = perf_counter()
+        try:
+            item = next(self.source)
+        except StopIteration as end:
+            self.attempt.seconds += perf_counter() - began
+            self.end(end.value)
+            return end.value, True
+        except BaseException:
+            self.source, self.dropped = None, True
+            self.attempt.end()
+            raise
+        finally:
+            if inside is not None:
+                INSIDE.reset(inside)
+        self.attempt.seconds += perf_counter() - began
+        self.put(item)
+        return item, False
+
+
+class GeneratorRunner(Runner):
+    """A Runner whose ``run`` is a generator."""
+
+    kind = "generator"
+
+    def __init__(self, function: FunctionType, options: Options) -> None:
+        super().__init__(function, options)
+        self.depart = _itself
+
+    def run(self, key: bytes, values: tuple[Any, ...], state: Any) -> Items:
+        found = Runner.run(self, key, values, None)
+        if type(found) is Attempt:
+            return (yield from self.recorded(found))
+        if type(found) is Replay:
+            return (yield from self._replayed(found, values))
+        return (yield from found)  # the cache is off, or bypassed
+
+    def recorded(self, attempt: Attempt) -> Items:
+        while attempt.joins and (other := attempt.join()) is not None:
+            try:
+                patience = attempt.patience()
+                while other.recording is None and not other.wait(0.05 if patience < 0 else min(patience, 0.05)):
+                    if not (patience := attempt.patience()):
+                        break
+                if other.recording is not None and other.recording.enter():
+                    return (yield from other.recording.consume())
+            finally:
+                attempt.opened.flights.leave(other)
+            if (hit := attempt.landed(other)) is not None:
+                return (yield from self._replayed(self.hit(attempt.call, hit), attempt.values))
+        if attempt.opened is None:  # read-only
+            next(self.counts.misses)
+            return (yield from self.live(attempt.values, 0))
+        try:
+            if attempt.flight is not None:
+                while pause := attempt.take():
+                    sleep(pause)
+                if (hit := attempt.again()) is not None:
+                    attempt.end()
+                    return (yield from self._replayed(self.hit(attempt.call, hit), attempt.values))
+            attempt.begin()
+            recording = Recording(attempt)
+        except BaseException:
+            attempt.end()
+            raise
+        return (yield from recording.consume())
+
+    def _replayed(self, replay: Iterable[Any], values: tuple[Any, ...]) -> Items:
+        """What is stored; from where an item can't be loaded any more, or something is sent, what the function makes."""
+        had, items, sent = 0, iter(replay), None
+        while sent is None:
+            try:
+                item = next(items)
+            except StopIteration as end:
+                return end.value
+            except Exception as error:
+                self.cache().trouble("load", error)
+                break
+            had += 1
+            sent = yield item
+        return (yield from self.live(values, had, sent))
+
+    def live(self, values: tuple[Any, ...], had: int, sent: Any = None, source: Any = None) -> Items:
+        """The rest of the function's own generator, after the first ``had`` items."""
+        if source is None:
+            source = self.invoke(self.function, values)
+            deque(islice(source, had), 0)
+        if sent is not None:
+            try:
+                item = source.send(sent)
+            except StopIteration as end:
+                return end.value
+            while (sent := (yield item)) is not None:
+                try:
+                    item = source.send(sent)
+                except StopIteration as end:
+                    return end.value
+        return (yield from source)
+
+
+class GeneratorHandle(Handle):
+    """``get`` gives an iterable, ``set`` takes one, ``refresh`` gives a generator that computes anew."""
+
+    def set(self, value: Iterable[Any], /, *args: Any, **kwargs: Any) -> None:
+        tape = Tape(self.runner.cache().bodies, "")
+        try:
+            for item in value:
+                tape.add(item)
+            tape.end(None)
+            super().set(tape, *args, **kwargs)
+        finally:
+            tape.close()
+
+    def refresh(self, *args: Any, **kwargs: Any) -> Items:
+        runner: Any = self.runner
+        attempt = self.anew(args, kwargs)
+        if isinstance(attempt, tuple):
+            return (yield from runner.live(attempt, 0))
+        return (yield from runner.recorded(attempt))
+
+
+def _itself(attempt: Attempt) -> Attempt:
+    return attempt
