@@ -220,7 +220,7 @@ def test_modes_and_handles(cache: Cache) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"stale_while_revalidate": "1h", "ttl": 1}, {"stale_if_error": "1h", "ttl": 1}, {"cache_exceptions": True}],
+    [{"stale_while_revalidate": "1h", "ttl": 1}, {"stale_if_error": "1h", "ttl": 1}, {"cache_exceptions": KeyError}],
 )
 def test_options_that_are_not_for_generators(options: dict) -> None:
     def f():
