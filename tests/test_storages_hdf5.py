@@ -305,3 +305,79 @@ def test_a_fork_in_the_middle_of_a_write(tmp_path):
         for thread in threads:
             thread.join()
     assert not wrong
+
+
+def hammer(place, table, seed, count, rounds):
+    """A process of the test below: threads with both storages and both serializers, beside somebody's pandas."""
+    import random
+
+    import pandas as pd
+
+    from memo.serializers import serializer
+
+    storages = [kind(os.path.join(place, kind.__name__)) for kind in KINDS]
+    serializers = [serializer("hdf5"), serializer("pytables")]
+    expected, stop, wrong = pd.read_hdf(table), threading.Event(), []
+
+    def guarded(work, *arguments):
+        try:
+            work(*arguments)
+        except BaseException as error:
+            wrong.append(repr(error))
+
+    def read_tables():
+        while not stop.is_set():
+            assert pd.read_hdf(table).equals(expected)
+
+    def work(thread):
+        rng = random.Random(seed * 100 + thread)
+        for _ in range(rounds):
+            number, which = rng.randrange(1000), rng.randrange(2)
+            value = {"numbers": np.full(rng.choice((3, 50_000)), number), "number": number}
+            parts = serializers[which].dump(value)
+            size, name = sum(map(len, parts)), f"f/v/{rng.randrange(8)}"
+            rng.choice(storages).write(
+                name, parts, lambda number=number: b"%d" % number, size=size, mark=which, suffix=".h5"
+            )
+            record = rng.choice(storages).read(f"f/v/{rng.randrange(8)}")
+            if record is not None:
+                back = serializers[record.mark].load(memoryview(record.body))
+                assert back["number"] == int(record.head)
+                assert set(back["numbers"].tolist()) == {back["number"]}
+
+    beside = threading.Thread(target=guarded, args=(read_tables,))
+    threads = [threading.Thread(target=guarded, args=(work, number)) for number in range(count)]
+    for thread in [beside, *threads]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    beside.join()
+    assert not wrong, wrong[:3]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("processes", "threads", "rounds"), [(2, 4, 8), pytest.param(8, 8, 60, marks=pytest.mark.slow)]
+)
+def test_processes_and_threads_beside_pandas(tmp_path, processes, threads, rounds):
+    import pandas as pd
+
+    table = str(tmp_path / "table.h5")
+    pd.DataFrame({"a": np.arange(2000), "b": np.linspace(0, 1, 2000)}).to_hdf(table, key="x")
+    code = "import sys, test_storages_hdf5 as own; own.hammer(*sys.argv[1:3], *map(int, sys.argv[3:]))"
+    paths = os.pathsep.join([os.path.dirname(__file__), *filter(None, sys.path)])
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", "-c", code, str(tmp_path / "place"), table]
+            + [str(number) for number in (seed, threads, rounds)],
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+        for seed in range(processes)
+    ]
+    assert [child.wait() for child in children] == [0] * processes
+    names = {f"f/v/{number}" for number in range(8)}
+    for kind in KINDS:
+        assert {item.name for item in kind(tmp_path / "place" / kind.__name__).scan()} <= names
+    litter = [file for above, _, files in os.walk(tmp_path / "place") for file in files if "_new" in above]
+    assert not litter
