@@ -257,6 +257,9 @@ def test_a_missing_library_is_named_with_what_to_do(tmp_path, monkeypatch, kind,
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf'{module} is not installed: pip install "memo-persist\[{extra}\]"'):
         kind(tmp_path)
+    for options in ({"storage": extra}, {"location": f"{extra}:{tmp_path}"}):
+        with pytest.raises(ImportError, match="memo-persist"):
+            Cache(**options)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -86,6 +86,9 @@ _OPENERS: dict[str, Callable[..., Storage]] = {
     "diskcache": _diskcache,
 }
 
+#: name of a storage, which is that of the extra too -> the library that it needs
+_NEEDS = {"diskcache": "diskcache", "hdf5": "h5py", "pytables": "tables"}
+
 #: class -> its module
 _HOMES = {
     "Diskcache": "diskcache",
@@ -113,11 +116,16 @@ _SCHEMES: dict[str, str] = {
 
 
 def opener(kind: str, /) -> Callable[..., Storage]:
-    """What opens a storage of that name: a callable that takes a folder. Raises OptionError for an unknown name.
+    """What opens a storage of that name: a callable that takes a folder. Raises OptionError for an unknown name, and
+    ImportError where the library of one is not installed.
 
     Names are those that memo brings, such as "sqlite" and "files", and those that an installed distribution registers
     under the entry point group ``memo.storages``, which is looked through only for another name than these.
     """
+    if kind in _NEEDS:
+        from .._libhdf5 import need
+
+        need(_NEEDS[kind], kind)
     found = _OPENERS.get(kind) or _foreign(kind)
     if found is None:
         from ..errors import OptionError
