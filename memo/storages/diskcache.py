@@ -4,15 +4,13 @@ diskcache keeps each value in a way that its row names, a pickle among them, so 
 run code in all that read it (CVE-2025-69872). The decision: entries are put there as bytes, through a connection of our
 own whose ``Disk`` refuses every other kind of row before it looks at it, and every file name that is not diskcache's own.
 
-An entry is 4 bytes length of the head, 8 bytes mark, big-endian; head, body; under the key ``memo:<name>``. Nothing
-expires. A cache that evicts may take words as well: they are times, so that what was cleared never comes back.
+An entry is one value, as in ``_value``, under the key ``memo:<name>``. Nothing expires. A cache that evicts may take words as well: they are times, so that what was cleared never comes back.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import struct
 import threading
 import time
 import weakref
@@ -26,10 +24,8 @@ from ..errors import DamagedError, OptionError
 from ..model import Buffer, Item, Record
 from ._disk import make_folder
 from ._lease import Leases
-from ._parts import views
+from ._value import ABOUT, START, head_of, record_of, value_of
 
-_ABOUT = struct.Struct(">IQ")
-_START = 1024  #: bytes of an entry in which its head ends, as a rule
 _LEASE = 15.0  #: seconds for which a lock outlives a holder that died
 _TRIES = 20  #: an entry that is being replaced has no file for a moment
 
@@ -77,13 +73,7 @@ class Diskcache:
 
     def read(self, name: str, /) -> Record | None:
         value = self._get("memo:" + name)
-        if value is None:
-            return None
-        length, mark = self._about(name, value)
-        start = _ABOUT.size + length
-        if type(value) is not bytes or len(value) < start:
-            raise DamagedError(f"the entry {name} is not as it was written")
-        return Record(value[_ABOUT.size : start], mark, memoryview(value)[start:])
+        return None if value is None else record_of(name, value)
 
     def write(
         self,
@@ -96,12 +86,7 @@ class Diskcache:
         mark: int,
         suffix: str = "",
     ) -> None:
-        body = list(views(parts))
-        heading = head()
-        if sum(map(len, body)) != size:
-            raise ValueError(f"the parts of this body are not the {size} bytes that were announced")
-        about = memoryview(_ABOUT.pack(len(heading), mark) + heading)
-        self._at("memo:" + name, make=True).set("memo:" + name, [about, *body])
+        self._at("memo:" + name, make=True).set("memo:" + name, value_of(parts, head, size, mark))
 
     def remove(self, name: str, /) -> None:
         if found := self._at("memo:" + name):
@@ -209,21 +194,15 @@ class Diskcache:
         value = self._get(key, read=True)
         if value is None:
             return None
-        if hasattr(value, "fileno"):
-            with value:
-                size, start = os.fstat(value.fileno()).st_size, value.read(_START)
-                length, mark = self._about(key, start)
-                start += value.read(max(0, _ABOUT.size + length - len(start)))
+        if not hasattr(value, "fileno"):
+            found, size = head_of(key, value), len(value)
         else:
-            length, mark = self._about(key, value)
-            size, start = len(value), value
-        return start[_ABOUT.size : _ABOUT.size + length], mark, size - _ABOUT.size
-
-    def _about(self, name: str, start: Any) -> tuple[int, int]:
-        if type(start) is not bytes or len(start) < _ABOUT.size:
-            raise DamagedError(f"the entry {name} is not as it was written")
-        length, mark = _ABOUT.unpack_from(start)
-        return length, mark
+            with value:
+                size, start = os.fstat(value.fileno()).st_size, value.read(START)
+                found = head_of(key, start) or head_of(key, start + value.read(ABOUT.unpack_from(start)[0]))
+        if found is None:
+            raise DamagedError(f"the entry {key} is shorter than its head")
+        return *found, size - ABOUT.size
 
     def _take(self, name: str, token: str) -> bool:
         key = "memo:lock:" + name

@@ -1,10 +1,7 @@
 """Entries on a Redis or Valkey server, shared by every process and host that reaches it.
 
-Each entry is one string, so that a reader never sees half of a write and a server that evicts takes all of it or nothing:
-
-    4 bytes length of the head, 8 bytes mark, big-endian; head, body
-
-Its head is read by GETRANGE, without the body. Beside the entries ``prefix:name`` each scope (a name's first component)
+Each entry is one string, as in ``_value``, so that a reader never sees half of a write and a server that evicts takes all
+of it or nothing. Its head is read by GETRANGE, without the body. Beside the entries ``prefix:name`` each scope (a name's first component)
 has a hash ``prefix:sizes:scope`` of what is in it, for listings and sums, and a sorted set ``prefix:order:scope`` for
 eviction. They are changed in one transaction with the entry, and where the server has evicted one, what can still be
 found decides. Nothing expires by itself but locks: freshness is the policy's business.
@@ -15,7 +12,6 @@ evicted it, gets one later than all before, so that what was cleared never comes
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -24,13 +20,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._abilities import is_result
-from ..errors import DamagedError, OptionError
+from ..errors import OptionError
 from ..model import Buffer, Item, Record
 from ._lease import Leases
-from ._parts import views
+from ._value import ABOUT, START, head_of, record_of, value_of
 
-_ABOUT = struct.Struct(">IQ")
-_START = 1024  #: bytes of an entry in which its head ends, as a rule
 _PAGE = 500  #: names asked for at once in listings
 _PENDING = 100  #: ranks kept until they are written together
 _CHUNK = 8 << 20  #: bytes sent at once: the time-out is for each
@@ -161,7 +155,8 @@ class Redis:
     # -- the four verbs
 
     def read(self, name: str, /) -> Record | None:
-        return _record(name, self._client.get(self._key(name)))
+        value = self._client.get(self._key(name))
+        return None if value is None else record_of(name, value)
 
     def write(
         self,
@@ -174,23 +169,19 @@ class Redis:
         mark: int,
         suffix: str = "",
     ) -> None:
-        body = list(views(parts))
-        heading = head()
-        if sum(map(len, body)) != size:
-            raise ValueError(f"the parts of this body are not the {size} bytes that were announced")
-        about = _ABOUT.pack(len(heading), mark) + heading
-        whole = len(about) + size
+        value = value_of(parts, head, size, mark)
+        whole = len(value[0]) + size
         if whole > _LARGEST:
             raise ValueError(f"an entry of {whole:,} bytes is more than the {_LARGEST:,} that a string of Redis holds")
         key, (scope, rest) = self._key(name), _split(name)
         with self._client.pipeline(transaction=True) as pipe:
             if whole <= _CHUNK:
-                pipe.set(key, b"".join((about, *body)))
+                pipe.set(key, b"".join(value))
             else:
                 pipe.delete(key)
-                for start, chunk in reversed(list(_chunks([memoryview(about), *body]))):
+                for start, chunk in reversed(list(_chunks(value))):
                     pipe.setrange(key, start, chunk)  # the last one first: it makes room for all
-            arguments = (rest, whole - _ABOUT.size, scope, int(is_result(name)), _LOWEST)
+            arguments = (rest, whole - ABOUT.size, scope, int(is_result(name)), _LOWEST)
             pipe.eval(_INDEX, 3, *self._index(scope), self._special("scopes"), *arguments)
             try:
                 pipe.execute()
@@ -235,26 +226,26 @@ class Redis:
         """Of those that are there."""
         with self._client.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.getrange(self._key(name), 0, _START - 1)
+                pipe.getrange(self._key(name), 0, START - 1)
                 pipe.strlen(self._key(name))
             found = iter(pipe.execute())
         items = {}
         for name, start, size in zip(names, found, found, strict=True):
             if start:
-                about = _head(name, start) or self.head(name)  # a long one costs a trip more
+                about = head_of(name, start) or self.head(name)  # a long one costs a trip more
                 if about is not None:
-                    items[name] = Item(name, size - _ABOUT.size, about[1], about[0])
+                    items[name] = Item(name, size - ABOUT.size, about[1], about[0])
         return items
 
     # -- what it does better than a fall-back could
 
     def head(self, name: str, /) -> tuple[bytes, int] | None:
-        end = _START
+        end = START
         while start := self._client.getrange(self._key(name), 0, end - 1):
-            found = _head(name, start)
+            found = head_of(name, start)
             if found is not None:
                 return found
-            end = _ABOUT.size + _ABOUT.unpack_from(start)[0]
+            end = ABOUT.size + ABOUT.unpack_from(start)[0]
             if len(start) >= end:
                 break
         return None
@@ -263,8 +254,7 @@ class Redis:
         if not names:
             return {}
         found = self._client.mget([self._key(name) for name in names])
-        records = ((name, _record(name, value)) for name, value in zip(names, found, strict=True))
-        return {name: record for name, record in records if record is not None}
+        return {name: record_of(name, value) for name, value in zip(names, found, strict=True) if value is not None}
 
     def word(self, scope: str, /) -> int:
         key = self._special("word", scope)
@@ -344,12 +334,12 @@ class Redis:
         while removed < limit and (page := list(islice(names, _PAGE))):
             with self._client.pipeline(transaction=False) as pipe:
                 for name in page:
-                    pipe.getrange(self._key(name), 0, _ABOUT.size - 1)
+                    pipe.getrange(self._key(name), 0, ABOUT.size - 1)
                 starts = pipe.execute()
             dead = [
                 (_split(name)[1], start)
                 for name, start in zip(page, starts, strict=True)
-                if len(start) == _ABOUT.size and _ABOUT.unpack(start)[1] < below_mark
+                if len(start) == ABOUT.size and ABOUT.unpack(start)[1] < below_mark
             ]
             if dead:
                 removed += self._remove(scope, dead[: limit - removed])
@@ -407,25 +397,6 @@ def _has_port(url: str) -> bool:
 def _split(name: str) -> tuple[str, str]:
     scope, _, rest = name.partition("/")
     return scope, rest
-
-
-def _record(name: str, value: bytes | None) -> Record | None:
-    if value is None:
-        return None
-    about = _head(name, value)
-    if about is None:
-        raise DamagedError(f"the entry {name} is shorter than its head")
-    start = _ABOUT.size + len(about[0])
-    return Record(*about, value[start:] if len(value) < 1 << 16 else memoryview(value)[start:])
-
-
-def _head(name: str, start: bytes) -> tuple[bytes, int] | None:
-    """(head, mark) of an entry, or of as much of it as holds its head; None if that is too little."""
-    if len(start) < _ABOUT.size:
-        raise DamagedError(f"the entry {name} is not as it was written")
-    length, mark = _ABOUT.unpack_from(start)
-    end = _ABOUT.size + length
-    return (start[_ABOUT.size : end], mark) if len(start) >= end else None
 
 
 def _chunks(views: Iterable[memoryview]) -> Iterator[tuple[int, memoryview]]:
