@@ -36,6 +36,7 @@ _VERIFIED = 10_000  #: identities of bodies remembered as verified
 
 
 _opening = RLock()
+_new = tuple.__new__
 
 
 def _after_fork() -> None:
@@ -237,33 +238,16 @@ class Cache:
         front: Front | None,
         front_key: bytes,
         grace: float = 0.0,
+        read: Callable[[str], Record | None] | None = None,
     ) -> Hit | Miss:
         """The stored result of ``call``, verified, fresh and loaded, or why there is none. Fills ``front``.
 
         What was stored before ``since`` (seconds since the epoch) is stale: mode refresh. What expired less than ``grace``
-        seconds ago comes with the Miss.
+        seconds ago comes with the Miss. ``read``: instead of the storage's, one that reads ahead; ask again without it where
+        something was found and is no hit, since it may have been replaced.
 
         Raises nothing (or anything, when strict).
         """
-        if front is None or front.read is None:
-            return self._look(None, call, mark, now, policy, since, front, front_key, grace)
-        outcome = self._look(front.read, call, mark, now, policy, since, front, front_key, grace)
-        if type(outcome) is Miss and outcome.why != "never seen":  # what was read ahead may have been replaced
-            return self._look(None, call, mark, now, policy, since, front, front_key, grace)
-        return outcome
-
-    def _look(
-        self,
-        read: Callable[[str], Record | None] | None,
-        call: Call,
-        mark: int,
-        now: float,
-        policy: Policy,
-        since: float,
-        front: Front | None,
-        front_key: bytes,
-        grace: float,
-    ) -> Hit | Miss:
         try:
             record = (read or (self._opened or self._open()).storage.read)(call.key)
         except Exception as error:
@@ -313,7 +297,7 @@ class Cache:
             self._open().use(call, now)
         if (room := self._opened.room) is not None:  # type: ignore[union-attr]
             self._note(room, call, head, now)
-        return Hit(head, value)
+        return _new(Hit, (head, value))
 
     def store(
         self,

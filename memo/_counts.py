@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Counts:
-    """``front`` is advanced by the generated wrapper, ``misses`` by whoever computes."""
+    """``front`` is advanced by the generated wrapper, ``misses`` by whoever computes, ``later`` by hits below the front."""
 
     __slots__ = ("_seen", "_seen_seconds", "bytes", "front", "later", "later_seconds", "misses", "name")
 
@@ -26,11 +26,6 @@ class Counts:
         self.later_seconds, self._seen_seconds = 0.0, 0.0
         self.bytes = 0  #: stored by this process
         _all.append(self)
-
-    def hit(self, seconds: float) -> None:
-        """A hit below the front, of a result that took so long to compute."""
-        next(self.later)
-        self.later_seconds += seconds
 
     def stored(self, seconds: float, size: int) -> None:
         next(self._seen)

@@ -60,6 +60,7 @@ class Runner:
         )
         inner = passes_on(function)
         self._inner = None if inner is None else Inner(inner, options)
+        self._all_count = inner is None and len(self.counted) == len(self.parameters.names)
         self.counts = Counts(self.name)
         self._cache: Cache | None = None
         self._policy: Policy | None = None
@@ -123,11 +124,15 @@ class Runner:
         opened = cache.ready()
         seen = opened.lock_file.stores[0] if opened is not None else 0
         call = self.make_call(state, captures, key, values)
-        outcome = cache.lookup(
-            call, state.mark, cache.clock(), self._policy or self.policy(), since, state.table, front_key, self.grace
-        )
+        table, policy, now = state.table, self._policy or self.policy(), cache.clock()
+        read = None if table is None else table.read
+        outcome = cache.lookup(call, state.mark, now, policy, since, table, front_key, self.grace, read)
         if isinstance(outcome, Hit):
             return self.hit(call, outcome)
+        if read is not None and outcome.why != "never seen":  # what was read ahead may have been replaced since
+            outcome = cache.lookup(call, state.mark, now, policy, since, table, front_key, self.grace)
+            if isinstance(outcome, Hit):
+                return self.hit(call, outcome)
         if mode.name == "only-cached":
             raise NotCachedError(outcome)
         if mode.name == "read-only":
@@ -191,7 +196,9 @@ class Runner:
             return False
 
     def hit(self, call: Call, hit: Hit) -> Any:
-        self.counts.hit(hit.head.seconds)
+        counts = self.counts
+        next(counts.later)
+        counts.later_seconds += hit.head.seconds
         if events.wanted("hit"):
             events.emit(Event("hit", self.name, call.key, "", 0.0, hit.head.size))
         value = hit.value
@@ -307,6 +314,8 @@ class Runner:
             raise
 
     def make_call(self, state: State, captures: bytes, key: bytes, values: tuple[Any, ...]) -> Call:
+        if self._all_count:  # the usual case
+            return make_call(self.name, state.prefix, captures, key, self.counted, values)
         return make_call(self.name, state.prefix, captures, key, *self._counted(values))
 
     def _counted(self, values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from struct import error
 
 from ..model import Record
 from ._database import Database
-from ._rows import LOW, SHORT, begin, fromhex, salt, split, unpack
+from ._rows import LOW, SHORT, about, begin, fromhex, salt, split
 
 PER_TOUCH = 8
 CHUNK = 64  #: rows of the first select; each is as large as all before
@@ -27,12 +27,15 @@ _new = tuple.__new__
 
 
 class Ahead:
-    """Called with a name, as ``read`` is. Not made for names of another prefix."""
+    """Called with a name, as ``read`` is. Not made for names of another prefix.
 
-    __slots__ = ("_begin", "_database", "_end", "_fetched", "_read", "_rows", "_salt", "_touched")
+    ``read`` reads the one that was not read ahead, or whose head begins with ``stub``: that is for a storage over this one.
+    """
 
-    def __init__(self, read: Callable[[str], Record | None], database: Database, prefix: str) -> None:
-        self._read, self._database, self._salt = read, database, salt(prefix)
+    __slots__ = ("_begin", "_database", "_end", "_fetched", "_read", "_rows", "_salt", "_stub", "_touched")
+
+    def __init__(self, read: Callable[[str], Record | None], database: Database, prefix: str, stub: bytes) -> None:
+        self._read, self._database, self._salt, self._stub = read, database, salt(prefix), stub
         self._begin = self._salt & ~LOW
         self._end = self._begin | LOW
         self._rows: dict[int, bytes] = {}  # each is given once
@@ -48,8 +51,12 @@ class Ahead:
                 if found == digest and more == number >> 48:
                     if length < 255:
                         length += SHORT
-                        return _new(Record, (record[SHORT:length], 0, record[length:], None))
-                    return unpack(record)
+                        head, mark, body = record[SHORT:length], 0, record[length:]
+                    else:
+                        head, mark, end = about(record)
+                        body = record[end:]
+                    if not head.startswith(self._stub):
+                        return _new(Record, (head, mark, body, None))
             except (KeyError, ValueError, TypeError, error):  # not read yet, or damaged
                 pass
         there = self._read(name)

@@ -132,15 +132,7 @@ class Spill:
     def ahead(self, prefix: str, /) -> Callable[[str], Record | None]:
         """A ``read`` for names of this prefix that may give what was there at any time since now."""
         ahead = getattr(self.small, "ahead", None)
-        if ahead is None:
-            return self.read
-        read = ahead(prefix)
-
-        def read_either(name: str) -> Record | None:
-            record: Record | None = read(name)
-            return self.read(name) if record is not None and record[0][:8] == _STUB else record
-
-        return read_either
+        return self.read if ahead is None else ahead(prefix, self.read, _STUB)
 
     def head(self, name: str, /) -> tuple[bytes, int] | None:
         found = self._heads.head(name)

@@ -146,9 +146,14 @@ class Sqlite:
 
     # -- what it does better than a fall-back could
 
-    def ahead(self, prefix: str, /) -> Ahead:
-        """A ``read`` for names of this prefix (two components) that may give what was there at any time since now."""
-        return Ahead(self.read, self._database, prefix)
+    def ahead(
+        self, prefix: str, /, read: Callable[[str], Record | None] | None = None, stub: bytes = b"\xff" * 16
+    ) -> Ahead:
+        """A ``read`` for names of this prefix (two components) that may give what was there at any time since now.
+
+        A storage over this one gives its own ``read`` for heads that begin with its ``stub``.
+        """
+        return Ahead(read or self.read, self._database, prefix, stub)
 
     def head(self, name: str, /) -> tuple[bytes, int] | None:
         _, key, digest, _ = key_of(name)
