@@ -248,3 +248,105 @@ def test_a_module_imported_by_name_inside(tmp_path: Path, lines: str) -> None:
     assert [run("D = 1"), run("D = 1"), run("D = 2"), run("D = 2"), run("D = 1")] == [
         "computing\n2\n", "2\n", "computing\n3\n", "3\n", "2\n",
     ]  # fmt: skip
+
+
+# (body of the function after its imports, util, what is done to it)
+MUTATED: dict[str, tuple[str, str, str]] = {
+    "literal": ("from PKG.util import D; return D['x']", "D = {'x': 1}", "util.D['x'] = N"),
+    "made": ("from PKG.util import D; return D['x']", "def make(): return {'x': 1}\nD = make()", "util.D['x'] = N"),
+    "constant": ("from PKG.util import K; return K", "K = 1", "util.K = N"),
+    "class": ("from PKG.util import C; return C.a", "class C:\n    a = 1\n    def m(self): return 1", "util.C.a = N"),
+    "default": ("from PKG.util import g; return g()", "def g(a=1): return a", "util.g.__defaults__ = (N,)"),
+    "default in place": ("from PKG.util import g; return list(g())", "def g(a=[]): return a", "util.g()[:] = [N]"),
+    "function": ("from PKG.util import g; return g()", "def g(): return 0", "util.g = lambda: N"),
+    "new name": ("import PKG.util as u; return getattr(u, 'N', 0)", "K = 1", "util.N = N"),
+    "by name": ("import importlib; return importlib.import_module('PKG.util').K", "K = 1", "util.K = N"),
+    "made, through another": ("from PKG.mid import h; return h()", "D = dict(x=1)", "util.D['x'] = N"),
+    "through another on top": ("from PKG.top import h; return h()", "D = dict(x=1)", "util.D['x'] = N"),
+    "class through another": ("from PKG.top import k; return k()", "D = 0\nclass C:\n    a = 1", "util.C.a = N"),
+    "through another": ("from PKG.mid import h; return h()", "D = {'x': 1}", "util.D['x'] = N"),
+}
+MUTATE = """
+import os, sys
+from memo import persist
+when, N = sys.argv[1], int(sys.argv[2])
+def change():
+    import package.util as util
+    CHANGE
+def g():
+    BODY
+@persist
+def f(x):
+    BODY
+@persist
+def call(g):
+    return g()
+if when == "before":
+    change()
+print(f(1), call(g), end=" ")
+if when == "late":
+    change()
+    print(f(1), call(g), end=" ")
+print(f.cache_info()[:2], call.cache_info()[:2])
+"""
+
+
+@pytest.mark.parametrize("name", MUTATED)
+def test_changed_before_memo_sees_it_loaded(tmp_path: Path, name: str) -> None:
+    """By the program, before the first call or between two; found again in the same state, and unharmed in another."""
+    body, util, change = MUTATED[name]
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("")
+    (tmp_path / "package" / "util.py").write_text(util + "\n")
+    (tmp_path / "package" / "mid.py").write_text("def h():\n    from package.util import D\n    return D['x']\n")
+    top = "from package.util import D\nimport package.util as u\ndef h(): return D['x']\ndef k(): return u.C.a\n"
+    (tmp_path / "package" / "top.py").write_text(top)
+    text = MUTATE.replace("BODY", body).replace("CHANGE", change).replace("PKG", "package")
+    (tmp_path / "app.py").write_text(text)
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "error::memo.MemoWarning", "app.py", *arguments], cwd=tmp_path, capture_output=True,
+            env={**os.environ, "PYTHONPATH": str(Path(memo.__file__).parents[1])}, timeout=100, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    changed = {n: f"[{n}]" if "place" in name else str(n) for n in (2, 3)}
+    first = {"default in place": "[]", "function": "0", "new name": "0"}.get(name, "1")
+    assert run("late", "2") == f"{first} {first} {changed[2]} {changed[2]} (0, 2) (0, 2)"
+    assert run("before", "3") == f"{changed[3]} {changed[3]} (0, 1) (0, 1)"
+    assert run("before", "3") == f"{changed[3]} {changed[3]} (1, 0) (1, 0)"
+    assert run("late", "3") == f"{first} {first} {changed[3]} {changed[3]} (2, 0) (2, 0)"
+    assert run("never", "0") == f"{first} {first} (1, 0) (1, 0)"
+
+
+def test_loaded_before_or_not_is_one_key_where_the_file_says_all(tmp_path: Path) -> None:
+    (tmp_path / "util.py").write_text(
+        "import os\nfrom collections import deque\nA: int = 1\nD = {'a': [1, (2, -3.5)], 'b': {None}}\n"
+        "class B:\n    x = [1]\nclass C(B):\n    '''Doc.'''\n    a: int = 1\n    __slots__ = ('s',)\n"
+        "    def m(self, k=2, *, j=(1,)): return self.a, k, j, os.sep, deque([A])\n"
+        "def g(x=[]): return C().m(), D, C.x, x\n"
+    )
+    (tmp_path / "app.py").write_text(
+        "import sys\nfrom memo import persist\n@persist\ndef f(x):\n    from util import g\n    return g()\n"
+        "if sys.argv[1] == 'loaded': import util\nprint(f.cache_key(1), f(1) and f.cache_key(1))\n"
+    )
+    keys = set()
+    for how in ("loaded", "not"):
+        command = [sys.executable, "app.py", how]
+        environ = {**os.environ, "PYTHONPATH": str(Path(memo.__file__).parents[1])}
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environ, check=True)
+        keys.update(done.stdout.split())
+    assert len(keys) == 1
+
+
+def test_the_import_system_is_left_as_it_was(load: Load) -> None:
+    before = list(sys.meta_path)
+    m = load(app=HEAD + "from .util import D\n    return str(D), D.__class__\n", util="D = {}\n")
+    assert m.f.cache_key(1)
+    m.f(1)
+    assert sys.meta_path == before
+    loader = util_of(m).__loader__
+    assert "exec_module" not in vars(loader)
+    assert importlib.reload(util_of(m)).__loader__.get_source is not None

@@ -144,12 +144,11 @@ class _Session:
         found = self._own()
         todo = list(self.sights)
         for sight in todo:  # grows while it is read
-            changed, inner = _see(sight)
-            if changed:
-                found.append(changed)
+            changed, inner = see(sight)
+            found += changed
             todo += [other for other in inner if other not in self.sights]
             self.sights.update(inner)
-        return sorted(found)
+        return sorted(set(found))
 
     def _own(self) -> list[bytes]:
         found = []
@@ -165,23 +164,32 @@ class _Session:
 _current = _local()
 
 
-def _see(sight: Sight) -> tuple[bytes, dict[Sight, None]]:
+def see(sight: Sight) -> tuple[list[bytes], dict[Sight, None]]:
     """What a name of a module imported inside adds, and which others its value reads."""
+    from ._loaded import at_loading, beside, is_data, since_first
+
+    value = sight.value()
+    if not is_data(value):
+        changed, inner, then = since_first(sight, b"", value), dict.fromkeys(beside(sight)), []
+    else:
+        digest, inner = digest_of(value, sight)
+        changed, then = since_first(sight, digest, value), at_loading(sight)
+    return [changed, *then] if changed else then, inner
+
+
+def digest_of(value: Any, sight: Sight) -> tuple[bytes, dict[Sight, None]]:
+    """The fingerprint of what a name of a module holds, and what else is read through it."""
     from blake3 import blake3
 
     from ._captured import Mutable
-    from ._loaded import is_data, since_first
 
-    value = sight.value()
-    digest = b""
     outer = getattr(_current, "session", None)
     session = _current.session = _Session()
     try:
-        if is_data(value):
-            digest = blake3(session.alone(Mutable(sight.shown, value, True, sight.shown))).digest(20)
+        found = session.alone(Mutable(sight.shown, value, True, sight.shown))
     finally:
         _current.session = outer
-    return since_first(sight, digest, value), session.sights
+    return blake3(found).digest(20), session.sights
 
 
 def _encode(mutable: Mutable) -> bytes:

@@ -170,7 +170,7 @@ def follow_import(
     if not level and module not in found.names:
         _of_library(walk, function, module, used, piece)
     if found.names:
-        walk.sights.extend(sights(function.__globals__, level, module, used, walk.home))
+        walk.sights.extend(sights(function.__globals__, level, module, used, walk.home, found.expected))
     if found.expected:
         expected = Expected(found.expected)
         for target, name, inside, value in expected.deviating():

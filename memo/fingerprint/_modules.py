@@ -13,14 +13,14 @@ import _ast
 import os
 import sys
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from . import _source
-from ._project import is_memo, is_project, is_project_file
+from ._project import is_memo, is_project_file
 from ._source import Source, source_of
 from ._tree import STORED, Chain, Piece, constant, live_statements, piece_of
-from ._values import flat
+from ._written import is_as_written, seen_class
 
 _EFFECT: Chain = ("",)  #: nothing of the module is used, but importing it runs it
 _DEFINITIONS = (_ast.FunctionDef, _ast.AsyncFunctionDef, _ast.ClassDef)
@@ -29,7 +29,7 @@ _DEFINITIONS = (_ast.FunctionDef, _ast.AsyncFunctionDef, _ast.ClassDef)
 class Statement(NamedTuple):
     piece: Piece
     effect: bool  #: runs whatever is used of the module
-    form: str  #: "def", "class", "=" and the constant of ``NAME = constant``; "" for all else
+    form: str  #: "def", "class", "import", "=" and the constant of ``NAME = constant``; "" for all else
 
 
 class File(NamedTuple):
@@ -115,7 +115,7 @@ def _statement(node: Any, own: frozenset[str]) -> Statement:
         form = "" if effect else "class" if kind is _ast.ClassDef else "def"
         effect = effect or bool(getattr(node, "keywords", ()))  # a metaclass, __init_subclass__
     elif kind in (_ast.Import, _ast.ImportFrom):
-        effect = False
+        effect, form = False, "import"
     elif kind in (_ast.Assign, _ast.AnnAssign):
         targets = node.targets if kind is _ast.Assign else [node.target]
         effect = not all(_is_name(t) for t in targets)
@@ -287,12 +287,6 @@ def is_loading_elsewhere(module: ModuleType) -> bool:
     return True
 
 
-_seen: dict[
-    tuple[str, str], tuple[Source, Any, Callable[[], bool], bytes | None]
-] = {}  #: what was first seen under a name, and
-# whether it still is what it was: where only running the module can tell what it should be
-
-
 class Expected:
     """The check of modules imported inside: once loaded, do they hold what their files say?"""
 
@@ -321,9 +315,9 @@ class Expected:
                 continue
             value = namespace[name]
             self.known.append((namespace, name, value))
-            as_written = _is_as_written(value, name, source, form, namespace)
+            as_written = is_as_written(value, name, source, form, namespace)
             if as_written and isinstance(value, type):
-                self.classes.append(_seen[module, name][2])
+                self.classes.append(seen_class(module, name))
             if as_written and (module, name) in self.accepted:
                 self.failed = True  # set back
             if not as_written and self.accepted.get((module, name), self) is not value:
@@ -343,43 +337,3 @@ class Expected:
                 self.failed = True
             _source.release()
         return not self.failed
-
-
-def _is_as_written(value: Any, name: str, source: Source, form: str, namespace: dict[str, Any]) -> bool:
-    if form[:1] == "=":
-        plain = type(value) in (type(None), bool, int, float, complex, str, bytes, type(...))
-        return plain and "=" + constant(value) == form
-    if form == "def":
-        while type(value) is FunctionType and value.__code__.co_filename.startswith("<memo "):
-            value = value.__wrapped__  # type: ignore[attr-defined]
-        return _is_function_as_written(value, source, namespace)
-    if form == "class" and not (isinstance(value, type) and _is_class_as_written(value, name, source, namespace)):
-        return False
-    key = (namespace["__name__"], name)  # of what is decorated or made by a call nothing more is known
-    seen = _seen.get(key)
-    if seen is None or seen[0] is not source:
-        from ._check import Snapshot
-
-        seen = _seen[key] = source, value, Snapshot(value) if isinstance(value, type) else bool, flat(value)
-    if seen[1] is value:
-        return not isinstance(value, type) or seen[2]()
-    return seen[3] is not None and seen[3] == flat(value)
-
-
-def _is_function_as_written(value: Any, source: Source, namespace: dict[str, Any]) -> bool:
-    return (
-        type(value) is FunctionType and value.__globals__ is namespace and source.definition(value.__code__) is not None
-    )
-
-
-def _is_class_as_written(cls: type, name: str, source: Source, namespace: dict[str, Any]) -> bool:
-    """As far as its name and its methods can tell."""
-    if cls.__module__ != namespace["__name__"] or cls.__qualname__ != name:
-        return False
-    for value in list(vars(cls).values()):
-        function = getattr(value, "__func__", value)
-        if type(function) is not FunctionType or function.__code__.co_filename[:1] == "<":
-            continue
-        if is_project(function.__globals__) and not _is_function_as_written(function, source, namespace):
-            return False
-    return True

@@ -397,6 +397,8 @@ class Walk:
         namespace = vars(module)
         self.tokens.append("module")
         self.follows["code"][module.__name__] = None
+        size = len(namespace)
+        self.watch.more.append(lambda: len(namespace) == size)  # a name more
         for name in sorted(n for n in list(namespace) if isinstance(n, str)):
             value = namespace[name]
             if (name.startswith("__") and name.endswith("__") and name != "__getattr__") or isinstance(
