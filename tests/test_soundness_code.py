@@ -1133,6 +1133,31 @@ miss(
 )
 miss("two equal constants, one changed", "A = 1\nB = <<1||2>>\n", "A + B")
 miss("two equal functions, one changed", "def g(x): return 1\ndef h(x): return <<1||2>>\n", "(g(x), h(x))")
+G = "import inspect\ndef g(x):\n    # <<one||two>>\n    return x\n"
+miss("source of a helper", G, "inspect.getsource(g)")
+miss("source of a helper, imported otherwise", "from inspect import getsource as s\n" + G, "s(g)")
+miss("source of a helper, asked by another", G + "def h(): return inspect.getsource(g)\n", "h()")
+miss(
+    "source of a helper, asked inside",
+    G + "@persist\ndef f(x):\n    import inspect as i\n    return getpid(), i.getsource(g)\n",
+)
+miss("source of a class", "import inspect\nclass C:\n    # <<one||two>>\n    a = 1\n", "inspect.getsource(C)")
+miss(
+    "source of a module",
+    "import inspect\nfrom . import util\n" + F + "inspect.getsource(util)\n# --- util.py\n# <<one||two>>\n",
+)
+miss("docstring asked for", "import inspect\ndef g():\n    '<<a||b>>'\n", "inspect.getdoc(g)")
+miss("signature asked for", "import inspect\ndef g(x: <<int||str>>): pass\n", "str(inspect.signature(g))")
+miss("type hints asked for", "import typing\ndef g(x: <<int||str>>): pass\n", "str(typing.get_type_hints(g))")
+hit("comment where only the signature is asked for", G, "str(inspect.signature(g))")
+UFUNC = "import numpy\nK = <<1||2>>\ndef g(x): return x + K\n"
+miss("ufunc of a function", UFUNC + "u = numpy.frompyfunc(g, 1, 1)\n", "u(x)")
+miss("ufunc of a function in a list", UFUNC + "u = [numpy.frompyfunc(g, 1, 1)]\n", "u[0](x)")
+miss(
+    "ufunc of a function as argument",
+    UFUNC + "@persist\ndef h(u): return getpid(), u(1)\ndef go(): return h(numpy.frompyfunc(g, 1, 1))\n",
+)
+miss("vectorized function of a type", UFUNC + "u = numpy.vectorize(g, otypes=[int])\n", "u([x]).tolist()")
 for name, lines in {
     "import_module": "from importlib import import_module as im; return getpid(), im('PKG.util').D",
     "import_module of an alias": "import importlib as il; im = il.import_module; return getpid(), im('PKG.util').D",

@@ -13,7 +13,7 @@ from marshal import dumps
 
 from ._digest import digest, digest_parts
 from ._node import BARE, FIELDS, Node, leaf, node
-from ._objects import class_head
+from ._objects import by_name, class_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ def handler(cls: type, name: str) -> Handler | None:
         return _scalar
     if issubclass(cls, numpy.dtype):
         return lambda value: leaf("numpy.dtype", _dtype(value), _nulls(value))
+    if cls is numpy.ufunc:
+        return _ufunc
+    if cls is numpy.vectorize:
+        return _vectorized
     return _RANDOM.get(cls.__qualname__) if cls.__module__.startswith("numpy.random") else None
 
 
@@ -148,6 +152,21 @@ def _scalar(value: Any) -> Described:
     if dtype.hasobject or dtype.char in "gG" or not _has_plain_bytes(dtype):
         return node("numpy.scalar", (sys.modules["numpy"].asarray(value),))
     return leaf("numpy.scalar", _dtype(dtype), value.tobytes())
+
+
+def _ufunc(value: Any) -> Described:
+    """One of ``frompyfunc`` is the Python function in it, which only the garbage collector is told of."""
+    from gc import get_referents
+
+    functions = [found for found in get_referents(value) if callable(found)]
+    if not functions:
+        return by_name(value, value.__name__, class_head(type(value)))
+    return node("ufunc of", functions, content=(value.nin, value.nout, ascii(value.identity)))
+
+
+def _vectorized(value: Any) -> Described:
+    names = ("pyfunc", "otypes", "excluded", "signature", "cache")  # the rest is made from these when it is called
+    return node("vectorize", [getattr(value, name) for name in names], FIELDS, names)
 
 
 def _bit_generator(value: Any) -> Described:

@@ -10,11 +10,12 @@ import sys
 from contextlib import suppress
 from types import FunctionType, ModuleType
 
+from ._class import describe
 from ._library import read
 from ._loaded import sights
 from ._modules import Expected, imported, is_module_of
-from ._project import distribution_of_file, is_project
-from ._source import piece
+from ._project import distribution_of_file, file_of, is_project
+from ._source import piece, source_of
 from ._tree import STORED, Chain, Piece, may_be_module
 
 TYPE_CHECKING = False
@@ -33,6 +34,11 @@ LOOKUPS = frozenset(
         "instantiate",
     }
 )  #: functions of libraries that find a module, or what lies in one, by its name
+DESCRIBING = {
+    **dict.fromkeys(("getsource", "getsourcelines", "getcomments", "findsource", "getblock"), "source"),
+    **dict.fromkeys(("getdoc", "render_doc"), "__doc__"),
+    **dict.fromkeys(("signature", "getfullargspec", "get_annotations", "get_type_hints"), "__annotations__"),
+}  #: functions of libraries that tell what else does not count: texts, docstrings, annotations
 _FEW = 100  #: a larger container is no table of modules
 _EVALUATE = frozenset({"eval", "exec", "compile"})
 _GETTING = frozenset({"getattr", "hasattr"})
@@ -48,6 +54,12 @@ def builtin(walk: Walk, function: FunctionType, name: str, found: Piece) -> None
     elif name in _EVALUATE:
         walk.follows["not followed"][shown] = None
     walk.tokens.append(f"module {own_module(walk, function)}")
+
+
+def describes(walk: Walk, value: object) -> None:
+    """``from inspect import getsource``, under whatever name."""
+    if type(value) is FunctionType and value.__name__ in DESCRIBING and not is_project(value.__globals__):
+        walk.describes.add(DESCRIBING[value.__name__])
 
 
 def is_lookup(value: object) -> bool:
@@ -72,11 +84,41 @@ def library(
 
 def _looks_up(walk: Walk, function: FunctionType, module: str, rest: Chain, found: Piece) -> None:
     shown = f"{function.__module__}.{function.__qualname__}"
+    if rest and rest[-1] in DESCRIBING:
+        walk.describes.add(DESCRIBING[rest[-1]])
+        walk.follows["not followed"][f"{rest[-1]} of arguments in {shown}"] = None
     if rest and rest[-1] in LOOKUPS:
         import_by_name(walk, function, found, rest[-1])
     elif module == "sys" and rest[:1] in (("modules",), ("_getframe",)):
         walk.follows["not followed"][f"sys.{rest[0]} in {shown}"] = None
         walk.tokens.append(f"module {own_module(walk, function)}")
+
+
+def described(walk: Walk) -> None:
+    """Somewhere it is asked how code is written: of all that is followed this counts too."""
+    kinds = sorted(walk.describes)
+    for node in walk.nodes:
+        if isinstance(node, (FunctionType, type)) and "source" in kinds:
+            try:
+                from inspect import getsource
+
+                walk.tokens.append(f"source {getsource(node)!a}")
+            except (OSError, TypeError):
+                walk.follows["not followed"][f"source of {node.__module__}.{node.__qualname__}"] = None
+        elif isinstance(node, ModuleType) and "source" in kinds:
+            text = source_of(file_of(vars(node)))
+            walk.tokens.append(f"source {text and text.text!a}")
+        if isinstance(node, (FunctionType, type)):
+            walk.tokens += [f"{kind} {description(node, kind)}" for kind in kinds if kind != "source"]
+        elif isinstance(node, ModuleType) and "__doc__" in kinds:
+            walk.tokens.append(f"__doc__ {node.__doc__!a}")
+
+
+def description(value: object, kind: str) -> str:
+    found = getattr(value, kind, None)
+    if kind == "__doc__":
+        return ascii(found)
+    return ", ".join(f"{name}: {describe(annotation)}" for name, annotation in (found or {}).items())
 
 
 def import_by_name(walk: Walk, function: FunctionType, found: Piece, read: str) -> None:

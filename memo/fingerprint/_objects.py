@@ -195,7 +195,7 @@ def _object(cls: type) -> Handler:
         except Exception as error:
             raise Refusal(f"its state can't be had ({type(error).__name__}: {error})") from error
         if type(reduced) is str:
-            return b"=" + dumps(("global", _home(value, reduced), reduced), 2) + head
+            return by_name(value, reduced, head)
         function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         children: list[Any] = []
         name = getattr(function, "__name__", "")  # pickle knows these two by name as well
@@ -221,6 +221,10 @@ def _object(cls: type) -> Handler:
         return Node(b">" + dumps(("object", form), 2) + head, children, BARE)
 
     return handler
+
+
+def by_name(value: Any, name: str, head: bytes) -> bytes:
+    return b"=" + dumps(("global", _home(value, name), name), 2) + head
 
 
 def _home(value: Any, name: str) -> str:

@@ -38,10 +38,21 @@ from ._captured import (
     unwrapped,
 )
 from ._check import EMPTY, Watch
-from ._class import class_items, describe
+from ._class import class_items
 from ._library import read_builtin, read_class
 from ._loaded import Sight
-from ._lookups import builtin, by_any_name, follow_import, import_by_name, is_lookup, library, own_module
+from ._lookups import (
+    builtin,
+    by_any_name,
+    described,
+    describes,
+    description,
+    follow_import,
+    import_by_name,
+    is_lookup,
+    library,
+    own_module,
+)
 from ._project import compiled, home_of, is_memo, is_project, is_project_class, label_of, package_of
 from ._source import piece
 from ._tree import STORED, Chain, Piece
@@ -55,12 +66,6 @@ _DESCRIBING = frozenset({"__doc__", "__annotations__"})
 _BY_TYPE = frozenset(
     {"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket", "weakref", "_weakref"}
 )
-
-
-def _description(value: Any, name: str) -> str:
-    if name == "__doc__":
-        return ascii(value.__doc__)
-    return ", ".join(f"{parameter}: {describe(annotation)}" for parameter, annotation in value.__annotations__.items())
 
 
 class Walk:
@@ -80,6 +85,7 @@ class Walk:
             namespace = vars(module) if module is not None else {}
         self.home = home_of(namespace) if namespace else ""
         self.again = False  #: whether the root is reached from what it runs
+        self.describes: set[str] = set()  #: what is asked about code, besides what it does
         self.looks_up = False  #: whether a module is looked up by a name that is not known
         self.nodes: list[Any] = []
         self.numbers: dict[int, int] = {}
@@ -105,6 +111,8 @@ class Walk:
             if number == len(self.nodes) - 1 and self.looks_up and self.functions:
                 self.looks_up = False
                 by_any_name(self)
+        if self.describes:
+            described(self)
 
     # what a value is
 
@@ -336,6 +344,7 @@ class Walk:
             return
         if isinstance(value, ModuleType) and not rest and not self.is_project(vars(value)):
             library(self, function, value, rest, found)
+        describes(self, value)
         if is_lookup(value):
             import_by_name(self, function, found, read.rpartition(".")[2])
         token = self.bindings.get(key)
@@ -348,7 +357,7 @@ class Walk:
         if rest and isinstance(value, type) and not self.is_project_class(value):
             read_class(self, value, rest)
         if rest and rest[0] in _DESCRIBING and isinstance(value, (FunctionType, type)):
-            emit(f"{read} {rest[0]} {_description(value, rest[0])}")  # not code, but here it is read
+            emit(f"{read} {rest[0]} {description(value, rest[0])}")  # not code, but here it is read
         if rest and type(value) is FunctionType and rest[0] in value.__dict__ and rest[0] != "__wrapped__":
             attribute = f"{number}.{read}.{rest[0]}"
             if not is_memo(value.__globals__.get("__name__") or "") and unwrapped(value) is value:
