@@ -88,6 +88,10 @@ _OF_ENUM = frozenset(
         "__str__",
     ]
 )
+_OF_STRUCT = (
+    "frozen", "eq", "order", "array_like", "repr_omit_defaults", "omit_defaults", "forbid_unknown_fields", "tag", "tag_field",
+)  # fmt: skip
+_OF_MEMBER = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_", "_hash_"})
 _GENERATED = frozenset({"<string>", "<__array_function__ internals>"})
 
 
@@ -137,6 +141,17 @@ def class_items(cls: type) -> list[tuple[str, Any]]:
     if "__orig_bases__" in own:
         items["generic"] = tuple(describe(base) for base in own["__orig_bases__"])
     return sorted(items.items())
+
+
+def attributes_of_members(cls: type) -> list[tuple[Any, str, Any]]:
+    """(member, name, value) of what the members of an enumeration hold besides their names and values."""
+    members = cls.__dict__.get("_member_map_")
+    return [
+        (member, name, value)
+        for member in (members.values() if isinstance(members, dict) else ())
+        for name, value in sorted(getattr(member, "__dict__", {}).items())
+        if name not in _OF_MEMBER
+    ]
 
 
 def _registered(cls: type) -> dict[str, Any]:
@@ -300,6 +315,19 @@ def _fields(cls: type) -> dict[str, Any]:
                 continue
             if value is not None:
                 out[f"{field.name} {key}"] = value
+    for name, field in (own.get("__private_attributes__") or {}).items():
+        for key in ("default", "default_factory"):
+            value = getattr(field, key, None)
+            if value is not None and type(value).__name__ != "PydanticUndefinedType":
+                out[f"{name} {key}"] = value
+    if "__struct_fields__" in dir(type(cls)):  # msgspec keeps them where no dictionary shows them
+        out["struct"] = tuple(cls.__struct_encode_fields__)  # type: ignore[attr-defined]
+        out["struct options"] = tuple(ascii(getattr(cls.__struct_config__, key, None)) for key in _OF_STRUCT)  # type: ignore[attr-defined]
+        for index, value in enumerate(cls.__struct_defaults__):  # type: ignore[attr-defined]
+            if type(value).__module__ != "msgspec._core":
+                out[f"default {index}"] = value
+            elif hasattr(value, "factory"):
+                out[f"default {index} factory"] = value.factory
     for name, field in (own.get("__pydantic_fields__") or {}).items():
         for key in ("default", "default_factory", "alias", "validation_alias", "metadata", "frozen", "discriminator"):
             value = getattr(field, key, None)

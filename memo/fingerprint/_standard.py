@@ -168,6 +168,16 @@ def _context_variable(value: Any) -> Described:
         return leaf("ContextVar", value.name)
 
 
+def _context(value: Any) -> Described:
+    return node("Context", [(variable.name, item) for variable, item in value.items()], SET)
+
+
+def _type_adapter(value: Any) -> Described:
+    """Of pydantic; what it made of the type holds addresses."""
+    names = ("_type", "_config")
+    return node("TypeAdapter", [getattr(value, name, None) for name in names], FIELDS, names)
+
+
 _open = _local()
 
 
@@ -311,6 +321,8 @@ HANDLERS |= {
     "_io.BytesIO": _bytes_io,
     "_io.StringIO": _string_io,
     "_thread._local": _thread_local,
+    "_contextvars.Context": _context,
+    "pydantic.type_adapter.TypeAdapter": _type_adapter,
     "builtins.slice": _parts("slice", "start", "stop", "step"),
     "re.Pattern": lambda value: leaf("re.Pattern", value.pattern, value.flags),
     "types.UnionType": _union,

@@ -38,7 +38,7 @@ from ._captured import (
     unwrapped,
 )
 from ._check import EMPTY, Watch
-from ._class import class_items
+from ._class import attributes_of_members, class_items
 from ._library import read_builtin, read_class
 from ._loaded import Sight
 from ._lookups import (
@@ -66,6 +66,9 @@ _DESCRIBING = frozenset({"__doc__", "__annotations__"})
 _BY_TYPE = frozenset(
     {"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket", "weakref", "_weakref"}
 )
+
+
+_BY_VALUE = frozenset({"ContextVar", "Context", "_local"})  # of these modules
 
 
 class Walk:
@@ -204,7 +207,7 @@ class Walk:
             self.data.append((label, fields))
             self.follows["data"][shown] = None
             return f"{self.edge(kind, label + ' class', shown, shared)} data"
-        if kind is object or (kind.__module__ in _BY_TYPE and kind.__name__ not in ("ContextVar", "_local")):
+        if kind is object or (kind.__module__ in _BY_TYPE and kind.__name__ not in _BY_VALUE):
             return self._by_type(value, shown)
         if "__wrapped__" in getattr(value, "__dict__", ()) and not self.is_project_class(kind):
             return f"{self._installed(kind.__module__, kind.__qualname__)} {self.node(value)}"
@@ -370,6 +373,8 @@ class Walk:
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         registry = function.__dict__.get("registry")
         if type(registry) is MappingProxyType:  # functools.singledispatch
+            known = dict(registry)
+            self.watch.more.append(lambda: registry == known)
             for cls, value in sorted(registry.items(), key=lambda item: (item[0].__module__, item[0].__qualname__)):
                 token = self.edge(value, f"{number}.{cls.__qualname__}", cls.__qualname__, False)
                 self.tokens.append(f"{self.edge(cls, '', '', False)} {token}")
@@ -397,6 +402,10 @@ class Walk:
             emit(f"base {index} {self.edge(base, '', '', False)}")
         if type(cls) is not type:
             emit(f"metaclass {self.edge(type(cls), '', '', False)}")
+        for member, name, value in attributes_of_members(cls):
+            self.watch.entry(member.__dict__, name, value)
+            token = self.edge(value, f"{number}.{member._name_}.{name}", f"{shown}.{member._name_}.{name}", False)
+            emit(f"{member._name_}.{name} {token}")
         for name, value in class_items(cls):
             token = self.edge(value, f"{number}.{name}", f"{shown}.{name}", False)
             emit(f"{name} {token}")
