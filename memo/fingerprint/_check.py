@@ -24,7 +24,7 @@ _MANY = 200  #: terms: compiling more takes milliseconds, which a process that a
 class Watch:
     """Collects what was looked at while following; ``compiled()`` is the check."""
 
-    __slots__ = ("absences", "cells", "classes", "dicts", "entries", "functions", "more")
+    __slots__ = ("absences", "cells", "classes", "dicts", "entries", "functions", "more", "registered")
 
     def __init__(self) -> None:
         self.dicts: dict[int, tuple[dict[str, Any], dict[str, Any], set[str]]] = {}
@@ -32,6 +32,7 @@ class Watch:
         self.functions: dict[int, tuple[FunctionType, CodeType, Any, Any]] = {}
         self.classes: dict[int, Snapshot] = {}
         self.more: list[Callable[[], bool]] = []
+        self.registered = False
         self.entries: list[tuple[Mapping[str, Any], str, Any]] = []
         self.absences: dict[tuple[int, str], dict[str, Any]] = {}
 
@@ -62,6 +63,15 @@ class Watch:
 
     def class_(self, cls: type) -> None:
         self.classes[id(cls)] = Snapshot(cls)
+
+    def registrations(self) -> None:
+        """Of classes with abstract ones, which no dictionary shows: Python counts them all."""
+        if not self.registered:
+            from abc import get_cache_token
+
+            known = get_cache_token()
+            self.more.append(lambda: get_cache_token() == known)
+            self.registered = True
 
     def still(self) -> bool:
         """The check without generated code: for objects seen once or twice."""

@@ -113,7 +113,7 @@ def _known(cls: type) -> Handler:
                 if name in _standard.LEAVES:
                     LEAVES[cls] = known
                 return known
-            return _derived(cls, base, known, _nothing if name == "_thread._local" else extra)
+            return _derived(cls, base, known, extra)
     if cls is object:
         return refuse("an object() has an identity, and no value")
     if hasattr(cls, "__next__"):
@@ -157,10 +157,6 @@ def _derived(cls: type, base: type, known: Handler, extra: Callable[[Any], Mappi
 
 def _attributes_of(value: Any) -> Mapping[str, Any]:
     return getattr(value, "__dict__", {})
-
-
-def _nothing(value: Any) -> Mapping[str, Any]:
-    return {}
 
 
 def _slots(cls: type) -> list[str]:

@@ -7,10 +7,8 @@ the part is read here that the base class keeps, with the base class's own metho
 from __future__ import annotations
 
 import sys
-from _thread import _local
 from marshal import dumps
 
-from ..errors import UnkeyableError
 from ._code import code_of
 from ._digest import digest
 from ._node import BARE, FIELDS, ITEMS, KEYED, PAIRS, SET, Node, Refusal, leaf, node
@@ -178,28 +176,16 @@ def _type_adapter(value: Any) -> Described:
     return node("TypeAdapter", [getattr(value, name, None) for name in names], FIELDS, names)
 
 
-_open = _local()
+def _hash_object(value: Any) -> Described:
+    return leaf("hash", value.name, value.digest(32) if "shake" in value.name else value.digest())
 
 
-def _thread_local(value: Any) -> Described:
-    """By what the thread of the call has in it, but for what has no value: connections, kept for the next call."""
-    from . import fingerprint
-
-    seen = _open.__dict__.setdefault("seen", set())
-    if id(value) in seen:  # something in it leads back to it
-        return leaf("threading.local")
-    seen.add(id(value))
-    kept = {}
-    try:
-        for name, item in vars(value).items():
-            try:
-                fingerprint(item)
-            except UnkeyableError:
-                continue
-            kept[name] = item
-    finally:
-        seen.discard(id(value))
-    return node("threading.local", (attributes(kept),))
+def _decimal_context(value: Any) -> Described:
+    """Without the flags that using it sets."""
+    traps = sorted(signal.__name__ for signal, on in value.traps.items() if on)
+    return leaf(
+        "decimal.Context", value.prec, value.rounding, value.Emin, value.Emax, value.capitals, value.clamp, traps
+    )
 
 
 def _zone_info(value: Any) -> Described:
@@ -270,6 +256,10 @@ _PATHS = [
     for module in ("pathlib", "pathlib._local")
     for name in ("PurePosixPath", "PureWindowsPath", "PosixPath", "WindowsPath")
 ]
+_HASHES = (
+    "_hashlib.HASH", "_hashlib.HASHXOF", "_hashlib.HMAC", "hmac.HMAC", "_md5.md5", "_sha1.sha1", "_blake2.blake2b",
+    "_blake2.blake2s",
+)  # fmt: skip
 _ADDRESSES = [f"ipaddress.IPv{v}{kind}" for v in "46" for kind in ("Address", "Interface", "Network")]
 
 
@@ -320,7 +310,10 @@ HANDLERS |= {
     "array.array": _array,
     "_io.BytesIO": _bytes_io,
     "_io.StringIO": _string_io,
-    "_thread._local": _thread_local,
+    "_struct.Struct": lambda value: leaf("Struct", value.format),
+    "decimal.Context": _decimal_context,
+    **dict.fromkeys(_HASHES, _hash_object),
+    "typing.NewType": lambda value: node("NewType", (value.__supertype__,), content=value.__name__),
     "_contextvars.Context": _context,
     "pydantic.type_adapter.TypeAdapter": _type_adapter,
     "builtins.slice": _parts("slice", "start", "stop", "step"),

@@ -63,12 +63,10 @@ _OF_MODULE = frozenset(
     {"__name__", "__file__", "__spec__", "__doc__", "__package__", "__loader__", "__path__", "__cached__", "__debug__"}
 )  # say how and from where the program was started
 _DESCRIBING = frozenset({"__doc__", "__annotations__"})
-_BY_TYPE = frozenset(
-    {"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket", "weakref", "_weakref"}
-)
+_BY_TYPE = frozenset({"logging", "_thread", "threading", "_contextvars", "_io", "socket", "_socket"})
 
 
-_BY_VALUE = frozenset({"ContextVar", "Context", "_local"})  # of these modules
+_BY_VALUE = frozenset({"ContextVar", "Context", "_local", "Event", "StringIO", "BytesIO"})  # of these modules
 
 
 class Walk:
@@ -398,6 +396,8 @@ class Walk:
         shown = f"{cls.__module__}.{cls.__qualname__}"
         self.follows["code"][shown] = None
         self.watch.class_(cls)
+        if "_abc_impl" in cls.__dict__:
+            self.watch.registrations()
         for index, base in enumerate(cls.__bases__):
             emit(f"base {index} {self.edge(base, '', '', False)}")
         if type(cls) is not type:
