@@ -255,6 +255,7 @@ class Attempt:
             return False
         opened.lock_file.note()
         runner.counts.stored(self.seconds, head.size)
+        runner.swept(opened)
         if runner.purging:
             runner.purging = opened.purge(call.scope, state.mark, _PURGE)
         return True

@@ -190,6 +190,8 @@ class Cache:
         tag: str | None = None,
         older_than: Any = None,
         larger_than: Any = None,
+        expired: bool = False,
+        stale_code: bool = False,
         dry_run: bool = False,
     ) -> Any:
         """Remove entries: all, or those of the functions that match ``function``, older or larger than a limit.
@@ -202,6 +204,8 @@ class Cache:
             older_than: seconds, text ("7d") or timedelta.
             larger_than: bytes or text ("2 MB").
             tag: only entries with this tag, whatever others they have.
+            expired: only what is not good any more, by the ``ttl`` and ``idle_ttl`` with which its function was used last.
+            stale_code: only what was made by other code than that which its function used last.
             dry_run: only say what would go.
 
         Returns:
@@ -211,18 +215,37 @@ class Cache:
 
         opened = self._open()
         try:
-            if tag is not None and (function, older_than, larger_than, dry_run) == ("*", None, None, False):
+            if tag is not None and (function, older_than, larger_than, expired, stale_code, dry_run) == (
+                "*",
+                None,
+                None,
+                False,
+                False,
+                False,
+            ):
                 _upkeep.clear_tag(opened.storage, tag)
                 return _upkeep.Cleared(0, 0, (), 0)
             return _upkeep.clear(
                 opened.storage,
                 functions=function,
                 tag=tag,
+                expired=expired,
+                stale_code=stale_code,
                 older_than=None if older_than is None else _units.seconds(older_than),
                 larger_than=None if larger_than is None else _units.size_bytes(larger_than),
                 now=self.clock(),
                 dry_run=dry_run,
             )
+        finally:
+            opened.look_again()
+
+    def prune(self, function: str = "*", *, dry_run: bool = False) -> Any:
+        """Remove what nobody will be served any more: ``expired``, ``stale_code`` and what was cleared; as `clear` does."""
+        from . import _upkeep
+
+        opened = self._open()
+        try:
+            return _upkeep.prune(opened.storage, functions=function, now=self.clock(), dry_run=dry_run)
         finally:
             opened.look_again()
 

@@ -9,6 +9,7 @@ connection with it, only the way to the place.
 from __future__ import annotations
 
 from _weakrefset import WeakSet
+from math import inf
 from time import monotonic
 
 from . import events, settings
@@ -17,6 +18,7 @@ from ._call import full_name, make_call, scope_of
 from ._counts import Counts
 from ._options import Options
 from ._state import State
+from ._sweep import Current, Sweep, leave
 from ._wrapper import Parameters, generate, passes_on
 from .errors import NotCachedError, UnkeyableError
 from .model import Call, Event, Fresh, Hit, Miss, Raised
@@ -67,6 +69,8 @@ class Runner:
         self.depart: Callable[[Attempt], Any] = Attempt.fly  #: what becomes of a call that found nothing
         self._scope = ""
         self.purging = False
+        self._sweep = Sweep()
+        self._left: tuple[Opened, Current] | None = None
         self.state = State(self.counts.front, self.encode_values)
         settings.prepare(self.file)
         if named:
@@ -282,8 +286,36 @@ class Runner:
             if followed.mutable is None and self.mode is None:
                 state.watch, state.seen = state.word, state.edits
         opened.states.add(state)
+        self._leave(opened, followed.version)
         self.state = state
         return state
+
+    def _leave(self, opened: Opened, version: str) -> None:
+        """What this function is now, for those who do not run its code."""
+        limits = self._limits()
+        now = Current(version, *limits)
+        if self._left != (opened, now) and settings.current(self.name, self.mode, self.file).name in (
+            "normal",
+            "refresh",
+        ):
+            self._left = opened, now
+            try:
+                leave(opened.storage, self.scope, now)
+            except Exception:
+                return  # a place that can only be read: then upkeep knows less
+
+    def _limits(self) -> tuple[float, float]:
+        policy = self.policy()
+        return getattr(policy, "good_for", inf), getattr(policy, "idle", 0.0) or inf
+
+    def swept(self, opened: Opened) -> None:
+        """Takes a few expired entries off the disk, where entries expire."""
+        limits = self._limits()
+        if min(limits) < inf:
+            try:
+                self._sweep.step(opened.storage, self.scope, Current("", *limits), self.cache().clock(), self.grace)
+            except Exception as error:
+                self.cache().trouble("remove expired entries", error)
 
     def follow(self) -> Followed:
         from .fingerprint._code import follow

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from . import _abilities
 from ._entry import unpack
+from ._sweep import Current, current, is_expired
 from ._tag import ALL, digest, scope_of
 from .errors import DamagedError
 from .model import Head, Item, Record
@@ -35,6 +36,8 @@ class Filters(NamedTuple):
     created_before: float | None = None  #: seconds since the epoch
     larger_than: int | None = None  #: bytes of head and body
     tag: str | None = None
+    expired_at: float | None = None  #: only what was not good any more then, in seconds since the epoch
+    stale_code: bool = False  #: only what other code made than that which its function used last
 
 
 class Listed(NamedTuple):
@@ -94,12 +97,19 @@ def entries(storage: Storage, filters: Filters = Filters()) -> Iterator[Listed]:
     """The stored results, in no order, dead ones too. Damaged heads never raise."""
     words = _abilities.words(storage)
     known: dict[str, int] = {}
+    currents: dict[str, Current] = {}
     for function, scope, item in _walk(storage, filters.functions):
         if scope not in known:
             known[scope] = words.word(scope)
         listed = Listed(function, item.name, _head(item, function), item.size, item.mark == known[scope])
-        if _selected(listed, filters):
-            yield listed
+        if not _selected(listed, filters):
+            continue
+        if filters.expired_at is not None or filters.stale_code:
+            if scope not in currents:
+                currents[scope] = current(storage, scope)
+            if not _outlived(storage, listed, filters, currents[scope]):
+                continue
+        yield listed
 
 
 def usage(storage: Storage, filters: Filters = Filters()) -> list[Usage]:  # noqa: B008
@@ -122,6 +132,8 @@ def clear(
     tag: str | None = None,
     older_than: float | None = None,
     larger_than: int | None = None,
+    expired: bool = False,
+    stale_code: bool = False,
     dry_run: bool = False,
 ) -> Cleared:
     """Forget results, and free their room.
@@ -130,12 +142,37 @@ def clear(
     all: what is being computed meanwhile is returned to its caller and not stored. With them only the live entries for
     which all hold. Entries whose age can't be read are never taken to be old: a newer memo may know how to read them.
     """
-    if older_than is None and larger_than is None and tag is None:
+    chosen = older_than is not None or larger_than is not None or expired or stale_code
+    if tag is None and not chosen:
         return _clear_functions(storage, functions, dry_run)
-    if tag is not None and older_than is None and larger_than is None and functions == "*" and not dry_run:
+    if tag is not None and not chosen and functions == "*" and not dry_run:
         clear_tag(storage, tag)  # first of all: what is being computed meanwhile is not stored
     before = None if older_than is None else now - older_than
-    return _clear_entries(storage, Filters(functions, before, larger_than, tag), dry_run)
+    filters = Filters(functions, before, larger_than, tag, now if expired else None, stale_code)
+    return _clear_entries(storage, filters, dry_run)
+
+
+def prune(storage: Storage, *, now: float, functions: str = "*", dry_run: bool = False) -> Cleared:
+    """Take off what nobody will be served any more: what is expired, what other code made than that which a function used
+    last, and what was cleared before. What is good stays.
+    """
+    currents: dict[str, Current] = {}
+    lost: dict[str, str] = {}
+    count = size = dead = 0
+    for listed in list(entries(storage, Filters(functions))):
+        scope = listed.key.partition("/")[0]
+        if scope not in currents:
+            currents[scope] = current(storage, scope)
+        if listed.live:
+            expired, other = Filters(expired_at=now), Filters(stale_code=True)
+            if not any(_outlived(storage, listed, each, currents[scope]) for each in (expired, other)):
+                continue
+            count, size, lost[scope] = count + 1, size + listed.size, listed.function
+        else:
+            dead += 1
+        if not dry_run:
+            storage.remove(listed.key)
+    return Cleared(count, size, tuple(sorted(set(lost.values()))), dead)
 
 
 def forget(storage: Storage, scope: str) -> int:
@@ -268,6 +305,14 @@ def _selected(listed: Listed, filters: Filters) -> bool:
     if filters.created_before is None:
         return True
     return listed.head is not None and listed.head.created < filters.created_before
+
+
+def _outlived(storage: Storage, listed: Listed, filters: Filters, now: Current) -> bool:
+    if filters.stale_code and (not now.version or listed.version == now.version):
+        return False
+    if filters.expired_at is None:
+        return True
+    return listed.head is not None and is_expired(storage, listed.key, listed.head, now, filters.expired_at)
 
 
 def _has_tag(listed: Listed, tag: str) -> bool:

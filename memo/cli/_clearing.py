@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 
 def add(command: Callable[[str, Command, str], ArgumentParser]) -> None:
-    parser = command("clear", clear, "forget stored results: of all functions, or what PATTERN, age and size select")
-    _filters.add(parser)
-    parser.add_argument("-n", "--dry-run", action="store_true", help="show what would go, and leave it")
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where nobody can answer")
+    forget = command("clear", clear, "forget stored results: of all functions, or what PATTERN, age and size select")
+    _filters.add(forget)
+    old = command("prune", prune, "take off what nobody is served any more: expired, made by old code, cleared before")
+    _filters.add_pattern(old)
+    for parser in (forget, old):
+        parser.add_argument("-n", "--dry-run", action="store_true", help="show what would go, and leave it")
+        parser.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where nobody can answer")
 
 
 def clear(arguments: Namespace) -> None:
@@ -40,24 +43,43 @@ def clear(arguments: Namespace) -> None:
             tag=arguments.tag,
             older_than=arguments.older_than,
             larger_than=arguments.larger_than,
+            expired=arguments.expired,
+            stale_code=arguments.stale_code,
             now=time(),
             dry_run=dry_run,
         )
 
+    _take_away(arguments, "clear", location, run, lambda: _filters.nothing_found(arguments, location, storage))
+
+
+def prune(arguments: Namespace) -> None:
+    location, storage, _ = opened(arguments)
+
+    def run(dry_run: bool) -> Cleared:
+        return _upkeep.prune(storage, functions=arguments.pattern, now=time(), dry_run=dry_run)
+
+    _take_away(arguments, "prune", location, run, lambda: f"nothing to prune in {location}: all that is there is good")
+
+
+def _take_away(
+    arguments: Namespace, verb: str, location: str, run: Callable[[bool], Cleared], nothing: Callable[[], str]
+) -> None:
+    """First what would go, then the question, then the deed."""
+    done = {"clear": "cleared", "prune": "pruned"}[verb]
     if arguments.dry_run or not arguments.yes:
-        planned = run(dry_run=True)
+        planned = run(True)
         if not planned.entries and not planned.dead:
-            raise Nothing(_filters.nothing_found(arguments, location, storage))
+            raise Nothing(nothing())
         if arguments.dry_run:
-            print(f"would clear {_told(planned)} from {location}")
+            print(f"would {verb} {_told(planned)} from {location}")
             _list(planned)
             return
-        _confirm(f"clear {_told(planned)} from {location}?")
-    done = run(dry_run=False)
-    if not done.entries and not done.dead:
-        raise Nothing(_filters.nothing_found(arguments, location, storage))
-    print(f"cleared {_told(done)} from {location}")
-    _list(done)
+        _confirm(f"{verb} {_told(planned)} from {location}?")
+    gone = run(False)
+    if not gone.entries and not gone.dead:
+        raise Nothing(nothing())
+    print(f"{done} {_told(gone)} from {location}")
+    _list(gone)
 
 
 def _told(cleared: Cleared) -> str:

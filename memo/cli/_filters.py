@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-def add(parser: ArgumentParser) -> None:
+def add_pattern(parser: ArgumentParser) -> None:
     parser.add_argument(
         "pattern",
         metavar="PATTERN",
@@ -27,14 +27,27 @@ def add(parser: ArgumentParser) -> None:
         default="*",
         help="full names of functions, * for any text (default: all)",
     )
+
+
+def add(parser: ArgumentParser) -> None:
+    add_pattern(parser)
     parser.add_argument("--older-than", metavar="AGE", type=_age, help="only what was computed longer ago: 90s, 2h, 7d")
     parser.add_argument("--tag", metavar="TAG", help="only what has this tag")
+    parser.add_argument("--expired", action="store_true", help="only what is not good any more, by the function's ttl")
+    parser.add_argument("--stale-code", action="store_true", help="only what other code made than that used last")
     parser.add_argument("--larger-than", metavar="SIZE", type=_size, help="only what takes more room: 500kB, 2GB, 2GiB")
 
 
 def chosen(arguments: Namespace, now: float) -> Filters:
     before = None if arguments.older_than is None else now - arguments.older_than
-    return Filters(arguments.pattern, before, arguments.larger_than, arguments.tag)
+    return Filters(
+        arguments.pattern,
+        before,
+        arguments.larger_than,
+        arguments.tag,
+        now if arguments.expired else None,
+        arguments.stale_code,
+    )
 
 
 def nothing_found(arguments: Namespace, location: str, storage: Storage) -> str:
@@ -42,6 +55,8 @@ def nothing_found(arguments: Namespace, location: str, storage: Storage) -> str:
     pattern = arguments.pattern
     if arguments.tag is not None:
         return f"nothing in {location} has the tag {arguments.tag!r}"
+    if arguments.expired or arguments.stale_code:
+        return f"nothing in {location} is {'expired' if arguments.expired else 'made by other code'}"
     if arguments.older_than is not None or arguments.larger_than is not None:
         return f"nothing in {location} is as old and as large as that"
     if pattern != "*" and not functions(storage, pattern) and (known := sorted(functions(storage).values())):

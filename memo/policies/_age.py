@@ -47,6 +47,11 @@ class Ttl:
             return f"{type(self).__name__}(until {_moment(self.end)})"
         return f"{type(self).__name__}({self.seconds:g})"
 
+    @property
+    def good_for(self) -> float:
+        """Seconds, where they are the same for all results."""
+        return self.seconds
+
     def begin(self, call: Call, /) -> None:
         return None
 

@@ -7,6 +7,7 @@ and none remembers anything the stamp is empty: such options may come and go wit
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from memo.errors import OptionError
@@ -41,6 +42,9 @@ class _Combined:
     def __init__(self, every: bool, policies: tuple[Policy, ...]) -> None:
         self.every, self.policies = every, policies
         self.tag = b"all" if every else b"any"
+        shortest = min((getattr(one, "good_for", inf) for one in policies), default=inf)
+        #: seconds after which none is good any more
+        self.good_for = shortest if every else inf
         #: the shortest: uses are noticed often enough for each
         self.idle = min((idle for one in policies if (idle := getattr(one, "idle", 0.0))), default=0.0)
 
