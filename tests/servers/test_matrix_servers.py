@@ -1,0 +1,11 @@
+"""The matrix of tests/test_matrix.py on storages that need a server."""
+
+from __future__ import annotations
+
+import pytest
+from test_matrix import SERIALIZERS, SIGNED, check
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_redis(redis_server, serializer, monkeypatch):
+    check({"location": redis_server.url, **SIGNED}, serializer, monkeypatch)
