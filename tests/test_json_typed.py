@@ -192,6 +192,17 @@ def test_annotations_that_can_not_be_found_out_are_none(text):
     assert bound(text).name == "json"
 
 
+def test_classes_whose_fields_can_not_be_found_out_are_none(tmp_path):
+    @dataclass
+    class Unknown:
+        a: Missing  # noqa: F821
+
+    assert bound(Unknown).name == "json"
+    f = Cache(tmp_path, serializer="json").persist(lambda: 5, name="f")
+    f.__wrapped__.__annotations__["return"] = Unknown
+    assert f() == f.get() == 5
+
+
 def test_another_annotation_is_another_name():
     names = [bound(annotation).name for annotation, _, _ in PAIRS]
     assert len(set(names)) == len(names)

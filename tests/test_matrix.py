@@ -51,6 +51,8 @@ SERIALIZERS: dict[str, tuple[Callable[[], Any], set[str], str]] = {
     "text": (lambda: "text", SIZED, "text"),
     "bytes": (lambda: "bytes", SIZED, "bytes"),
     "numpy": (lambda: "numpy", SIZED, "array"),
+    "hdf5": (lambda: "hdf5", EVERYTHING, "array"),
+    "pytables": (lambda: "pytables", EVERYTHING, "array"),
     "arrow": (lambda: "arrow", {"frame", *SIZED}, "frame"),
     "parquet": (lambda: "parquet", {"frame", *SIZED}, "frame"),
     "parquet, zstd": (lambda: Parquet("zstd"), {"frame", *SIZED}, "frame"),

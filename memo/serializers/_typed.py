@@ -78,7 +78,10 @@ def typed(function: FunctionType) -> Typed | None:
     if annotation is None or _is_json(annotation):
         return None
     kinds: dict[Any, None] = {}
-    told = _told(annotation, kinds)
+    try:
+        told = _told(annotation, kinds)
+    except Exception:  # fields whose types are for type checkers only: nobody could decode them
+        return None
     for engine in (_msgspec, _pydantic):
         try:
             encode, decode = engine(annotation, kinds)
