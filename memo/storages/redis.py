@@ -23,6 +23,7 @@ from .._abilities import is_result
 from ..errors import OptionError
 from ..model import Buffer, Item, Record
 from ._lease import Leases
+from ._redis_scripts import FREE, INDEX, REMOVE, RENEW, TAKE, WORD
 from ._value import ABOUT, START, head_of, record_of, value_of
 
 _PAGE = 500  #: names asked for at once in listings
@@ -32,55 +33,6 @@ _LARGEST = 512 << 20  #: bytes of a string, of Redis's own
 
 _UNRANKED = -float(2**53)  #: plus the microsecond of its writing is the order of what was never ranked
 _LOWEST = -1e15  #: ranks are above, what was never ranked is below
-
-# Sorted sets and hashes by name within the scope; the hash has the sum of the results' sizes under "". Where the sorted
-# set was evicted the sum begins anew, with what is written from then on.
-_INDEX = """
-local sizes, order, name, size = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
-local rank = redis.call('ZSCORE', order, name)
-local old = rank and redis.call('HGET', sizes, name) or 0
-if redis.call('EXISTS', order) == 0 then redis.call('HDEL', sizes, '') end
-redis.call('HSET', sizes, name, size)
-redis.call('SADD', KEYS[3], ARGV[3])
-if ARGV[4] == '1' then
-  redis.call('HINCRBY', sizes, '', string.format('%.0f', size - old))
-  if not rank or tonumber(rank) < tonumber(ARGV[5]) then
-    local now = redis.call('TIME')
-    redis.call('ZADD', order, string.format('%.0f', now[1] * 1000000 + now[2] - 9007199254740992), name)
-  end
-end
-"""
-
-# ARGV: what comes before a name in the key of its entry, then pairs: name, and how its entry must begin ("": whatever)
-_REMOVE = """
-local sizes, order, removed = KEYS[1], KEYS[2], 0
-for i = 2, #ARGV, 2 do
-  local name, key, start = ARGV[i], ARGV[1] .. ARGV[i], ARGV[i + 1]
-  if start == '' or redis.call('GETRANGE', key, 0, #start - 1) == start then
-    removed = removed + redis.call('DEL', key)
-    local size = redis.call('HGET', sizes, name)
-    redis.call('HDEL', sizes, name)
-    if redis.call('ZREM', order, name) == 1 and size then redis.call('HINCRBY', sizes, '', '-' .. size) end
-  end
-end
-if redis.call('EXISTS', order) == 0 then redis.call('HDEL', sizes, '') end
-return removed
-"""
-
-# ARGV: 1 for another word than the last one, 0 for the one that is there
-_WORD = """
-local old, now = redis.call('GET', KEYS[1]), redis.call('TIME')
-if old and ARGV[1] == '0' then return old end
-local word = string.format('%.0f', math.max((old or 0) + 1, now[1] * 1000000 + now[2]))
-redis.call('SET', KEYS[1], word)
-return word
-"""
-
-_TAKE = """
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
-"""
-_RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end"
-_FREE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
 class Redis:
@@ -182,7 +134,7 @@ class Redis:
                 for start, chunk in reversed(list(_chunks(value))):
                     pipe.setrange(key, start, chunk)  # the last one first: it makes room for all
             arguments = (rest, whole - ABOUT.size, scope, int(is_result(name)), _LOWEST)
-            pipe.eval(_INDEX, 3, *self._index(scope), self._special("scopes"), *arguments)
+            pipe.eval(INDEX, 3, *self._index(scope), self._special("scopes"), *arguments)
             try:
                 pipe.execute()
             except Exception as error:
@@ -194,7 +146,7 @@ class Redis:
 
     def _remove(self, scope: str, pairs: Iterable[tuple[str, bytes]]) -> int:
         flat = [value for pair in pairs for value in pair]
-        removed: int = self._client.eval(_REMOVE, 2, *self._index(scope), self._key(scope) + "/", *flat)
+        removed: int = self._client.eval(REMOVE, 2, *self._index(scope), self._key(scope) + "/", *flat)
         return removed
 
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
@@ -263,7 +215,7 @@ class Redis:
             from redis.exceptions import ResponseError
 
             try:
-                found = self._client.eval(_WORD, 1, key, 0)
+                found = self._client.eval(WORD, 1, key, 0)
             except ResponseError:  # out of memory, or only to be read: then one that nothing has been stored under
                 import time
 
@@ -271,7 +223,7 @@ class Redis:
         return int(found)
 
     def bump(self, scope: str, /) -> int:
-        return int(self._client.eval(_WORD, 1, self._special("word", scope), 1))
+        return int(self._client.eval(WORD, 1, self._special("word", scope), 1))
 
     def watch(self, scope: str, /) -> Sequence[int] | None:
         return None
@@ -351,15 +303,15 @@ class Redis:
         from redis.exceptions import ResponseError
 
         try:
-            return bool(self._client.eval(_TAKE, 1, self._special("lock", name), token, int(self.lease * 1000)))
+            return bool(self._client.eval(TAKE, 1, self._special("lock", name), token, int(self.lease * 1000)))
         except ResponseError:
             return None  # full, or only to be read: the store will say so
 
     def _renew(self, name: str, token: str) -> None:
-        self._client.eval(_RENEW, 1, self._special("lock", name), token, int(self.lease * 1000))
+        self._client.eval(RENEW, 1, self._special("lock", name), token, int(self.lease * 1000))
 
     def _free(self, name: str, token: str) -> None:
-        self._client.eval(_FREE, 1, self._special("lock", name), token)
+        self._client.eval(FREE, 1, self._special("lock", name), token)
 
     # -- upkeep
 
