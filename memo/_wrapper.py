@@ -42,21 +42,29 @@ class Parameters:
         #: every parameter once: positional, *args, keyword only, **kwargs
         self.names = tuple(n for n in (*self.positional, self.varargs, *self.keyword_only, self.varkeywords) if n)
 
-    def declaration(self, optional: Iterable[str]) -> str:
-        """The parameter list, with a placeholder default for each of ``optional``: the real ones are set afterwards."""
-        optional = set(optional)
+    def renamed(self, names: dict[str, str]) -> Parameters:
+        """The same shape under other names."""
+        other = object.__new__(Parameters)
+        other.code = self.code
+        for part in ("positional_only", "positional", "keyword_only", "names"):
+            setattr(other, part, tuple(names[name] for name in getattr(self, part)))
+        other.varargs, other.varkeywords = names.get(self.varargs, ""), names.get(self.varkeywords, "")
+        return other
+
+    def declaration(self) -> str:
+        """The parameter list, without defaults: those are set afterwards."""
         parts = []
         for i, name in enumerate(self.positional):
             if i and i == len(self.positional_only):
                 parts.append("/")
-            parts.append(name + ("=None" if name in optional else ""))
+            parts.append(name)
         if self.positional and len(self.positional_only) == len(self.positional):
             parts.append("/")
         if self.varargs:
             parts.append("*" + self.varargs)
         elif self.keyword_only:
             parts.append("*")
-        parts += [name + ("=None" if name in optional else "") for name in self.keyword_only]
+        parts += self.keyword_only
         if self.varkeywords:
             parts.append("**" + self.varkeywords)
         return ", ".join(parts)
@@ -166,10 +174,14 @@ def generate(
     functions return of them, or, as one callable of the call, all of them. ``is_short`` says of which values an async
     wrapper makes the key itself; the others go to the runner's ``encoded``.
     """
-    makers = key if isinstance(key, dict) else {}
     prefix = "_memo"
     while any(name.startswith(prefix) for name in parameters.names):
         prefix += "_"
+    # compiled with names of its own, which are changed afterwards: so functions of one shape share what is compiled
+    names = {name: f"{prefix}{number}" for number, name in enumerate(parameters.names)}
+    parameters = parameters.renamed(names)
+    ignored = {names.get(name) for name in ignored}  # some may be parameters of what a decorator wrapped
+    makers = {names[name]: made for name, made in key.items() if name in names} if isinstance(key, dict) else {}
     p = {
         word: f"{prefix}_{word}"
         for word in (
@@ -214,8 +226,6 @@ def generate(
     define, middle, run = _KINDS[kind]
     values = "(" + "".join(name + ", " for name in parameters.names) + ")"
     unpack = f"{values} = {p['v']}" if parameters.names else "pass"
-    defaults, kwdefaults = function.__defaults__ or (), function.__kwdefaults__ or {}
-    optional = {*(parameters.positional[-len(defaults) :] if defaults else ()), *kwdefaults}
     source = "".join((_BEGIN, middle, _END)).format(
         **p,
         name="wrapper",
@@ -224,7 +234,7 @@ def generate(
         each={"generator": ")", "async generator": _EACH.format(**p)}.get(kind, ""),
         encoded_here=encoded_here,
         limit=SHORT,
-        declaration=parameters.declaration(optional),
+        declaration=parameters.declaration(),
         arguments=parameters.arguments(),
         values=values,
         unpack=unpack,
@@ -240,6 +250,9 @@ def generate(
     wrapper, bind, invoke, encode = scope[p["make"]](
         runner, PLAIN, is_short, marshal.dumps, _NONE, next, type, len, ValueError, Exception, *ordered
     )
+    real = {own: name for name, own in names.items()}
+    for each in (wrapper, bind, invoke):
+        each.__code__ = _named(each.__code__, real)
     wrapper.__code__ = wrapper.__code__.replace(co_name=function.__name__, co_qualname=function.__qualname__)
     for made_function in (wrapper, bind):
         made_function.__defaults__, made_function.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
@@ -251,6 +264,17 @@ _NONE = (
     Ellipsis  # what front.get() gives for an absent key; pickles as itself, unlike object(), and is never kept plain
 )
 _codes: dict[str, CodeType] = {}
+
+
+def _named(code: CodeType, names: dict[str, str]) -> CodeType:
+    """Parameters by their real names, also where they are passed on by name: such names are a tuple among the constants."""
+    return code.replace(
+        co_varnames=tuple(names.get(name, name) for name in code.co_varnames),
+        co_consts=tuple(
+            tuple(names.get(one, one) for one in each) if type(each) is tuple and names.keys() & each else each
+            for each in code.co_consts
+        ),
+    )
 
 
 def _compiled(source: str, name: str) -> CodeType:

@@ -614,3 +614,33 @@ def test_across_processes(tmp_path: Path) -> None:
     assert run(here, place, helper="def add(x): return x + 2") == "computing\n8 8\n"
     assert run(here, place) == "7 7\n", "old results stay"
     assert run(here, place, helper="def add(x): return x + 1\ndef other(): return 3") == "7 7\n"
+
+
+def test_functions_of_one_shape_share_their_code_and_keep_their_names(tmp_path):
+    """The wrapper is compiled once a shape, under names of its own."""
+    from memo import _wrapper
+
+    def first(a, b=1, /, c=2, *rest, d, e=3, **more):
+        return a, b, c, rest, d, e, more
+
+    def second(_memo0, y=4, /, z=5, *others, u, v=6, **keywords):
+        return _memo0, y, z, others, u, v, keywords
+
+    cache = Cache(tmp_path / "place")
+    one = cache.persist(first)
+    compiled = len(_wrapper._codes)
+    third = cache.persist(lambda r, s=1, /, t=2, *p, q, o=3, **n: (r, s, t, p, q, o, n), name="third")
+    assert len(_wrapper._codes) == compiled
+    for persisted, plain in ((one, first), (cache.persist(second), second), (third, third.__wrapped__)):
+        names = list(inspect.signature(plain).parameters)
+        assert list(inspect.signature(persisted, follow_wrapped=False).parameters) == names
+        by_name = {names[4]: 7, names[2]: 8, "w": 9, names[0]: "positional only names may be among the others"}
+        for _ in range(2):
+            assert persisted(1, **by_name) == plain(1, **by_name)
+            assert persisted(1, 2, 3, 4, **{names[4]: 5}) == plain(1, 2, 3, 4, **{names[4]: 5})
+        for wrong in ((), (1,)):
+            with pytest.raises(TypeError) as raised:
+                persisted(*wrong)
+            with pytest.raises(TypeError) as expected:
+                plain(*wrong)
+            assert str(raised.value).rpartition(".")[2] == str(expected.value).rpartition(".")[2]
