@@ -180,7 +180,7 @@ def generate(
     # compiled with names of its own, which are changed afterwards: so functions of one shape share what is compiled
     names = {name: f"{prefix}{number}" for number, name in enumerate(parameters.names)}
     parameters = parameters.renamed(names)
-    ignored = {names.get(name) for name in ignored}  # some may be parameters of what a decorator wrapped
+    ignored = {names.get(name, name) for name in ignored}  # some may be parameters of what a decorator wrapped
     makers = {names[name]: made for name, made in key.items() if name in names} if isinstance(key, dict) else {}
     p = {
         word: f"{prefix}_{word}"
