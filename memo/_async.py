@@ -18,11 +18,12 @@ from ._handle import Handle
 from ._run import ABSENT, Runner
 from ._stale import Late, told
 from ._wrapper import PLAIN, SHORT
+from .errors import OptionError
 from .model import Hit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import ThreadPoolExecutor
     from types import FunctionType
     from typing import Any, TypeVar
@@ -87,7 +88,38 @@ class AsyncHandle(Handle):
 
     def attributes(self) -> dict[str, Callable[..., Any]]:
         handles = {name: _off_the_loop(function) for name, function in super().attributes().items()}
-        return {**handles, "refresh": self._refreshed}
+        batches = {"map": self._mapped, "starmap": self._starmapped, "as_completed": self._no_executor}
+        return {**handles, **batches, "refresh": self._refreshed}
+
+    async def _mapped(self, inputs: Iterable[Any], progress: Any = False, chunk: int = 100, **bound: Any) -> list[Any]:
+        """The results for many inputs, in their order; at most ``chunk`` calls are under way at once."""
+        return await self._starmapped(((one,) for one in inputs), progress, chunk, **bound)
+
+    async def _starmapped(
+        self, inputs: Iterable[Iterable[Any]], progress: Any = False, chunk: int = 100, *, partial: Any = ((), {})
+    ) -> list[Any]:
+        from asyncio import Semaphore, gather
+
+        from ._map import reporter, values_of
+
+        calls, turn = [(*partial[0], *arguments) for arguments in inputs], Semaphore(chunk)
+        report, done = reporter(progress, len(calls)), 0
+
+        async def one(arguments: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
+            nonlocal done
+            async with turn:
+                try:
+                    return await self.runner.wrapper(*arguments, **partial[1]), None
+                except Exception as error:
+                    return None, error
+                finally:
+                    done += 1
+                    report(done)
+
+        return values_of(await gather(*map(one, calls)))
+
+    def _no_executor(self, *args: Any, **kwargs: Any) -> Any:
+        raise OptionError(f"{self.runner.name} is async: await its map(), or give its calls to asyncio.as_completed()")
 
     async def _refreshed(self, *args: Any, **kwargs: Any) -> Any:
         attempt = await in_thread(self.anew, args, kwargs)

@@ -20,9 +20,11 @@ from .model import Call, Hit, Miss, Raised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor
     from typing import Any
 
+    from ._map import Done
     from ._opened import Opened
     from ._state import State
     from .explain import Looked, Why
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 #: handles that take the function's arguments, and how many of their own come first
 _WITH_ARGUMENTS = {"cache_key": 0, "is_cached": 0, "get": 0, "get_or": 1, "set": 1, "delete": 0, "refresh": 0, "why": 0}
+_BATCHES = ("map", "starmap", "as_completed")
 _WITHOUT = ("cache_info", "cache_clear", "cache_parameters", "entries")
 
 
@@ -41,7 +44,7 @@ class Handle:
 
     def attributes(self) -> dict[str, Callable[..., Any]]:
         """What hangs on the wrapper, by name."""
-        return {name: getattr(self, name) for name in (*_WITHOUT, *_WITH_ARGUMENTS)}
+        return {name: getattr(self, name) for name in (*_WITHOUT, *_BATCHES, *_WITH_ARGUMENTS)}
 
     def cache_info(self) -> CacheInfo:
         """Hits, misses and seconds saved of this process; how many entries are stored, and the bytes they take."""
@@ -172,6 +175,59 @@ class Handle:
             return explain.unkeyable(self.runner.name, error)
         return explain.why(self.runner, state, call, opened, captures, key)
 
+    # ---------------------------------------------------------------------------------------------- batches
+
+    def map(
+        self,
+        inputs: Iterable[Any],
+        executor: Executor | None = None,
+        progress: bool | Callable[[int, int], object] = False,
+        chunk: int | None = None,
+        *,
+        partial: Any = ((), {}),
+    ) -> list[Any]:
+        """The results for many inputs, each the first argument of a call, in their order; only missing ones are computed.
+
+        Args:
+            inputs: taken up whole.
+            executor: any ``concurrent.futures.Executor``, of threads, processes or machines; without one it computes here.
+            progress: True shows a bar of tqdm; a callable gets (done, total).
+            chunk: calls sent to a worker at once.
+
+        Raises:
+            what the function raised for the first input that failed, when all the others are done and stored.
+        """
+        return self.starmap(((one,) for one in inputs), executor, progress, chunk, partial=partial)
+
+    def starmap(
+        self,
+        inputs: Iterable[Iterable[Any]],
+        executor: Executor | None = None,
+        progress: bool | Callable[[int, int], object] = False,
+        chunk: int | None = None,
+        *,
+        partial: Any = ((), {}),
+    ) -> list[Any]:
+        """As `map`; each input holds all positional arguments of a call."""
+        from ._map import Batch, collected
+
+        return collected(Batch(self.runner, map(tuple, inputs), partial, executor, progress, chunk))
+
+    def as_completed(
+        self,
+        inputs: Iterable[Any],
+        executor: Executor | None = None,
+        progress: bool | Callable[[int, int], object] = False,
+        chunk: int | None = None,
+        *,
+        partial: Any = ((), {}),
+    ) -> Iterator[Done]:
+        """``(input, value, error)`` as they are done, what is stored first; ``.result()`` gives the value or raises."""
+        from ._map import Batch, completed
+
+        inputs = list(inputs)
+        return completed(Batch(self.runner, [(one,) for one in inputs], partial, executor, progress, chunk), inputs)
+
     # ----------------------------------------------------------------------------------------------- inside
 
     def _call(
@@ -254,6 +310,8 @@ class Bound(partial):  # type: ignore[type-arg]
 
             return signature(partial(self.func, *self.args, **self.keywords))
         attribute = getattr(self.func, name)
+        if name in _BATCHES:
+            return partial(attribute, partial=(self.args, self.keywords))
         own = _WITH_ARGUMENTS.get(name)
         if own is None:
             return self.args[0] if name == "__self__" and self.args else attribute

@@ -48,6 +48,7 @@ class Opened:
         self.storage, self.place = storage, place
         self.words = _abilities.words(storage)
         self.heads = _abilities.heads(storage)
+        self.batch = _abilities.batch(storage)
         url = is_url(place)
         self.flights, lock_file = _shared_flights(place, url and isinstance(storage, Locks))
         self.lock_file = lock_file or LockFile("")

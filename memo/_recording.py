@@ -18,6 +18,7 @@ from ._flight import INSIDE
 from ._handle import Handle
 from ._items import Replay, Tape
 from ._run import Runner
+from .errors import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -242,6 +243,11 @@ class GeneratorHandle(Handle):
             super().set(tape, *args, **kwargs)
         finally:
             tape.close()
+
+    def starmap(self, *args: Any, **kwargs: Any) -> Any:
+        raise OptionError(f"{self.runner.name} is a generator function: go through its items, for each input in turn")
+
+    map = as_completed = starmap
 
     def refresh(self, *args: Any, **kwargs: Any) -> Items:
         runner: Any = self.runner

@@ -19,7 +19,7 @@ from ._counts import Counts
 from ._options import Options
 from ._state import State
 from ._sweep import Current, Sweep, leave
-from ._wrapper import Parameters, generate, passes_on
+from ._wrapper import SHORT, Parameters, generate, passes_on
 from .errors import NotCachedError, UnkeyableError
 from .model import Call, Event, Fresh, Hit, Miss, Raised
 
@@ -82,9 +82,9 @@ class Runner:
 
     def _report_twin(self) -> None:
         """Two different live functions under one explicit name: never a wrong hit, but clearing one clears both."""
-        mine = (self.function.__module__, self.function.__qualname__)
+        mine = (self.function.__module__.replace("__mp_main__", "__main__"), self.function.__qualname__)
         for other in list(_live):
-            its = (other.function.__module__, other.function.__qualname__)
+            its = (other.function.__module__.replace("__mp_main__", "__main__"), other.function.__qualname__)
             if other.name == self.name and its != mine:
                 events.warn_once(
                     f"{self.name}:twin",
@@ -349,6 +349,16 @@ class Runner:
         if self._all_count:  # the usual case
             return make_call(self.name, state.prefix, captures, key, self.counted, values)
         return make_call(self.name, state.prefix, captures, key, *self._counted(values))
+
+    def call_of(self, state: State, values: tuple[Any, ...]) -> tuple[Call | None, bytes]:
+        """The Call of bound values and its key in the front; None where it can't be keyed and is to bypass the cache."""
+        key = self.encode(values)
+        if len(key) > SHORT:
+            key = state.shorten(key)
+        if not key:
+            return None, key
+        captures = state.all_captures()
+        return self.make_call(state, captures, key, values), key if state.mutable is None else captures + key
 
     def _counted(self, values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Names and values of what counts of a call."""
