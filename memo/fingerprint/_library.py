@@ -205,6 +205,13 @@ def read(walk: Walk, module: ModuleType, rest: Chain, late: bool = False) -> Mod
     ``late``: the module is imported while the function runs, so that a key may not depend on whether it is loaded:
     data that loading gives does not count.
     """
+    key = (id(module), rest, late)
+    if key not in walk.ends:
+        walk.ends[key] = _read(walk, module, rest, late)
+    return walk.ends[key]
+
+
+def _read(walk: Walk, module: ModuleType, rest: Chain, late: bool) -> ModuleType | None:
     value: Any = module
     holder, attribute = module, ""
     while rest and isinstance(value, ModuleType) and not walk.is_project(vars(value)):
@@ -279,12 +286,23 @@ def read_class(walk: Walk, cls: type, rest: Chain) -> None:
         walk.tokens.append(f"in {shown} {walk.edge(value, shown, shown, True)}")
 
 
+_builtins: dict[str, Any] = {}  #: those that are Python's own
+
+
 def read_builtin(walk: Walk, name: str, value: Any) -> None:
     """A name that is found among the builtins: what others put there counts."""
+    if _builtins.get(name, walk) is value:
+        return
     import builtins
 
-    called = _said(value, "__name__")
-    if is_dunder(name) or (called == name and _said(value, "__module__") == "builtins"):
-        return
-    if value is not Ellipsis and value is not NotImplemented and type(value).__module__ != "_sitebuiltins":
+    own = _said(value, "__name__") == name and _said(value, "__module__") == "builtins"
+    if (
+        own
+        or is_dunder(name)
+        or value is Ellipsis
+        or value is NotImplemented
+        or type(value).__module__ == "_sitebuiltins"
+    ):
+        _builtins[name] = value
+    else:
         bind(walk, vars(builtins), name, value, f"builtins.{name}")

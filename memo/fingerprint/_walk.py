@@ -101,6 +101,7 @@ class Walk:
         }
         self.functions: dict[str, FunctionType] = {}
         self.bindings: dict[tuple[int, str], str] = {}
+        self.ends: dict[tuple[int, Chain, bool], ModuleType | None] = {}  #: of chains that lead into libraries
         self._project: dict[int, bool] = {}
         self.tokens.append(f"root {self.edge(root, '', '', False)}")
         self.bound = bound and type(root) is FunctionType
