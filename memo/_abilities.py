@@ -77,15 +77,20 @@ class EntryWords:
         return 0 if record is None else record.mark
 
     def bump(self, scope: str, /) -> int:
-        import random
-        import time
-
-        word = max(time.time_ns(), self.word(scope)) + 1 + random.SystemRandom().getrandbits(32)
+        word = new_word(self.word(scope))
         self._storage.write(f"words/{scope}", (), bytes, size=0, mark=word)
         return word
 
     def watch(self, scope: str, /) -> Sequence[int] | None:
         return None
+
+
+def new_word(above: int = 0) -> int:
+    """A word that never was one before, larger than ``above``: the time, in ns since the epoch, and 32 random bits."""
+    import random
+    import time
+
+    return max(time.time_ns(), above) + 1 + random.SystemRandom().getrandbits(32)
 
 
 def is_result(name: str) -> bool:

@@ -224,19 +224,19 @@ def _clear_functions(storage: Storage, pattern: str, dry_run: bool) -> Cleared:
 
 
 def _clear_entries(storage: Storage, filters: Filters, dry_run: bool) -> Cleared:
-    words = _abilities.words(storage)
-    gone: dict[str, str] = {}
-    count = size = 0
     # a list: some storages can't remove what they are just walking over
-    for listed in [one for one in entries(storage, filters) if one.live]:
-        if not dry_run:
-            storage.remove(listed.key)
-        gone[listed.key.partition("/")[0]] = listed.function
-        count, size = count + 1, size + listed.size
+    listed = [one for one in entries(storage, filters) if one.live]
+    gone = {one.key.partition("/")[0]: one.function for one in listed}
     if not dry_run:
+        words = _abilities.words(storage)
+        # first as well: where it is killed half-way, nobody keeps a copy of what it has removed
         for scope in gone:
             words.bump(f"{scope}.edits")
-    return Cleared(count, size, tuple(sorted(set(gone.values()))), 0)
+        for one in listed:
+            storage.remove(one.key)
+        for scope in gone:
+            words.bump(f"{scope}.edits")
+    return Cleared(len(listed), sum(one.size for one in listed), tuple(sorted(set(gone.values()))), 0)
 
 
 def _walk(storage: Storage, pattern: str) -> Iterator[tuple[str, str, Item]]:

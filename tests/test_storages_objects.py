@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+import shutil
 import stat
 import uuid
 
@@ -9,7 +10,7 @@ import pytest
 
 from memo import Cache, persist
 from memo.errors import DamagedError, OptionError
-from memo.storages import Files, Objects, open_url
+from memo.storages import Files, Objects, Tiered, open_url
 from memo.testing import StorageSuite, agree
 from memo.testing._storage import NAME, get, put
 
@@ -60,6 +61,27 @@ def test_an_object_is_the_file_that_files_would_write(tmp_path):
     assert (here[:at], here[at + 8 :]) == (there[:at], there[at + 8 :])
     with one.open("rb") as file:
         assert pickle.load(file) == {"a": list(range(1000))}
+
+
+def test_words_that_are_lost_bring_nothing_back(tmp_path):
+    """Emptied by hand, or by a rule of the bucket that removes what is old: neither is a way to what was cleared."""
+    far = tmp_path / "far"
+
+    def square(x):
+        return [x * x]
+
+    functions = [Cache(storage=Tiered(tmp_path / name, Objects(f"file://{far}"))).persist(square) for name in "ab"]
+    one, other = functions
+    one(3), other(3)
+    one.cache_clear()
+    for path in (far / "words").iterdir():
+        path.unlink()
+    assert not one.is_cached(3)
+    assert not other.is_cached(3)
+    shutil.rmtree(far)
+    other(3)
+    shutil.rmtree(far)
+    assert not other.is_cached(3)
 
 
 def test_what_is_no_entry_is_damaged_or_not_listed(tmp_path):

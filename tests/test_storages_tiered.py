@@ -315,6 +315,44 @@ def test_a_machine_that_never_knew_the_words_computes(tmp_path):
     assert a.computed == 3
 
 
+def test_tags_hold_while_it_is_down(tmp_path):
+    far = Far()
+    a = Machine(tmp_path / "a", far)
+    a.f = Cache(storage=a.storage).persist(square, tags=["one"])
+    a.f(3)
+    far.failing = ConnectionError("nobody there")
+    again = Machine(tmp_path / "a", far)
+    again.f = Cache(storage=again.storage).persist(square, tags=["one"])
+    assert warned(lambda: [a.f(3), again.f(3)])[0] == [[9], [9]]
+    assert again.computed == 0
+    far.failing = None
+    a.later()
+    Cache(storage=a.storage).clear(tag="one")
+    far.failing = ConnectionError("nobody there")
+    once_more = Machine(tmp_path / "a", far)
+    once_more.f = Cache(storage=once_more.storage).persist(square, tags=["one"])
+    assert warned(lambda: [a.f(3), once_more.f(3)])[0] == [[9], [9]]
+    assert (
+        a.computed + once_more.computed == 1 + 1
+    )  # the first, and one after the clear, which the folder keeps for both
+
+
+def test_a_clear_of_old_ones_that_is_killed_leaves_no_copies(tmp_path):
+    far = Far()
+    a, b = Machine(tmp_path / "a", far), Machine(tmp_path / "b", far)
+    for x in range(3):
+        a.f(x), b.f(x)
+
+    def killed(name):
+        far.inner.remove(name)
+        raise KeyboardInterrupt
+
+    far.remove = killed
+    with pytest.raises(KeyboardInterrupt):
+        Cache(storage=a.storage).clear(older_than=0)
+    assert sum(b.f.is_cached(x) for x in range(3)) == sum(a.f.is_cached(x) for x in range(3)) == 2
+
+
 def test_what_was_kept_here_meanwhile_goes_with_a_clear_from_elsewhere(tmp_path):
     far = Far()
     a, b = Machine(tmp_path / "a", far), Machine(tmp_path / "b", far)

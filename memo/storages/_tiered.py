@@ -69,7 +69,9 @@ class Tiered:
         self._words = _abilities.words(self.far)
         self._asked: dict[str, _Word] = {}
         self._noted: dict[str, int] = {}
-        self._turns = Turns()
+        self._pending: dict[str, int] = {}  # words to be noted with the first copy: who only looks makes nothing
+        self._turns, self._keeping = Turns(), Turns()  # by name, by function
+        self._purged = 0
         self.watch = self._words.watch
         ranks = _abilities.ranks(self.far)
         self.rank, self.lowest, self.totals = ranks.rank, ranks.lowest, ranks.totals
@@ -97,6 +99,7 @@ class Tiered:
 
     def _fetch(self, name: str, old: Record | None, word: int | None) -> Record | None:
         """From the far tier, or ``old`` where that is what it has still."""
+        purged = self._purged
         try:
             same = old is not None and self._far_heads.head(name) == old[:2]  # a head seals its body
             record = old if same else self.far.read(name)
@@ -104,7 +107,7 @@ class Tiered:
             self._lost(error)
             return None
         if record is not None:
-            self._keep(name, record, word)
+            self._keep(name, record, word, purged)
         elif old is not None:
             self._drop(name)
         return record
@@ -145,7 +148,7 @@ class Tiered:
                 failure = error
             try:
                 self.near.write(name, parts, lambda: seal() + _packed(word), size=size, mark=mark, suffix=suffix)
-                self._note_words(name)
+                self._note_pending()
             except Exception as error:
                 if failure is not None:  # the value's fault, or nobody has it
                     raise failure
@@ -191,6 +194,7 @@ class Tiered:
                     found[name] = copy
         except Exception as error:
             self._near_failed(error)
+        purged = self._purged
         try:
             far = self._far_batch.read_many([name for name in names if name not in found])
         except Exception as error:
@@ -198,7 +202,7 @@ class Tiered:
             return found
         for name, record in far.items():
             if is_result(name):
-                self._keep(name, record, words[name])
+                self._keep(name, record, words[name], purged)
         return {**found, **far}
 
     def word(self, scope: str, /) -> int:
@@ -213,25 +217,32 @@ class Tiered:
             self._lost(error)
             return known
         self._asked[scope] = _Word(value, seen, time.monotonic())
-        if value or scope in self._noted:
-            self._note(scope, value)
+        if self._noted.get(scope, self._pending.get(scope)) != value:
+            if self._noted_by_others(scope) is None:
+                self._pending[scope] = value
+            else:
+                self._note(scope, value)
         return value
 
     def bump(self, scope: str, /) -> int:
         # forgotten first: whatever happens now, nobody here goes on by the word as it was
         self._asked.pop(scope, None)
         self._noted.pop(scope, None)
+        self._pending.pop(scope, None)
         self._drop(_note_of(scope))
         word = self._words.bump(scope)
         self._note(scope, word)
         return word
 
     def purge(self, scope: str, below_mark: int, limit: int, /) -> int:
-        try:
-            self._near_purge.purge(scope, below_mark, limit)
-        except Exception as error:
-            self._near_failed(error)
-        return self._far_purge.purge(scope, below_mark, limit)
+        count = self._far_purge.purge(scope, below_mark, limit)
+        with self._keeping[scope]:  # who has read before may not keep it afterwards
+            self._purged += 1
+            try:
+                self._near_purge.purge(scope, below_mark, limit)
+            except Exception as error:
+                self._near_failed(error)
+        return count
 
     # -- upkeep: what the two have of it
 
@@ -265,14 +276,17 @@ class Tiered:
             return None
         return None if record is None else _unstamped(record)
 
-    def _keep(self, name: str, record: Record, word: int | None) -> None:
+    def _keep(self, name: str, record: Record, word: int | None, purged: int) -> None:
         head, mark, body, _ = record
         size = memoryview(body).nbytes
-        try:
-            self.near.write(name, (body,), lambda: head + _packed(word), size=size, mark=mark)
-            self._note_words(name)
-        except Exception as error:
-            self._near_failed(error)
+        with self._keeping[name.partition("/")[0]]:
+            if purged != self._purged:
+                return
+            try:
+                self.near.write(name, (body,), lambda: head + _packed(word), size=size, mark=mark)
+                self._note_pending()
+            except Exception as error:
+                self._near_failed(error)
 
     def _drop(self, name: str) -> None:
         try:
@@ -298,13 +312,17 @@ class Tiered:
 
     def _known(self, scope: str) -> int | None:
         """The word as this machine last saw it."""
-        asked, noted = self._asked.get(scope), None
+        asked = self._asked.get(scope)
+        known = [word for word in (asked and asked.value, self._noted_by_others(scope)) if word is not None]
+        return max(known, default=None)  # words only grow
+
+    def _noted_by_others(self, scope: str) -> int | None:
         try:
-            noted = self._near_heads.head(_note_of(scope))
+            found = self._near_heads.head(_note_of(scope))
         except Exception as error:
             self._near_failed(error)
-        known = [word for word in (asked and asked.value, noted and noted[1]) if word is not None]
-        return max(known, default=None)  # words only grow
+            return None
+        return None if found is None else found[1]
 
     def _note(self, scope: str, word: int) -> None:
         if self._noted.get(scope) == word:
@@ -315,12 +333,13 @@ class Tiered:
         except Exception as error:
             self._near_failed(error)
 
-    def _note_words(self, name: str) -> None:
-        """What a copy is served by must be known to this machine when the far tier is down, a word never moved too."""
-        scope = name.partition("/")[0]
-        for each in (scope, f"{scope}.edits"):
-            if (asked := self._asked.get(each)) is not None:
-                self._note(each, asked.value)
+    def _note_pending(self) -> None:
+        """What copies are served by must be known to this machine when the far tier is down."""
+        while self._pending:
+            try:
+                self._note(*self._pending.popitem())
+            except KeyError:  # another thread was there
+                return
 
     # -- failures
 

@@ -2,16 +2,19 @@
 
 An object is ``<url>/<scope>/<version>/_<last component>``: the payload, the head, and 40 bytes that say where they end.
 So an entry comes in one trip, a large one in parts, its head alone by a range read of the last few KB, and a large body
-goes up in parts as it is made, with its digest behind it. A look-up asks for one object by its name and lists nothing; fsspec's caches of
-listings and of instances are off, since others write here.
+goes up in parts as it is made, with its digest behind it. A look-up asks for one object by its name and lists nothing;
+fsspec's caches of listings and of instances are off, since others write here.
 
 An object appears whole or not at all: S3 puts it, or completes its parts, in one step; with a disk behind the URL it is
-written aside and moved. Of two writers the last one counts, which the contract asks for, and words are entries that
-``_abilities.EntryWords`` never gives the same number twice, so nothing here needs a conditional write or a lock. S3 keeps
-the parts of an upload whose writer was killed until a lifecycle rule of the bucket (AbortIncompleteMultipartUpload)
-removes them.
+written aside and moved. Of two writers the last one counts, which the contract asks for. S3 keeps the parts of an upload
+whose writer was killed until a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) removes them.
 
-Every trip is bounded: ``timeout`` seconds, and one more per MB; clients repeat once and not five times.
+A word is the mark of an empty entry, never the same number twice. One that is not there is made, by a conditional write
+where the store has it: the first one counts for all. So words that are lost, to a rule of the bucket or to somebody who
+emptied it, bring nothing back that was cleared, neither here nor in the near tier of any machine.
+
+Every trip is bounded: ``timeout`` seconds, and one more per MB. What fails at once is tried a second time, by us and not
+by the client, whose pauses would end in a time-out that does not tell why.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from time import monotonic
 from typing import Any
 
-from .._abilities import ScannedRanks
+from .._abilities import EntryWords, ScannedRanks, new_word
 from ..errors import DamagedError, MemoError, OptionError
 from ..model import Buffer, Item, Record
 from ._disk import make_folder
@@ -38,6 +42,8 @@ _BATCH = 200  # objects asked for at once
 _S3 = ("s3", "s3a")
 #: where an object is put in one step; elsewhere it is written aside and moved
 _AT_ONCE = (*_S3, "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "memory")
+#: what writes an object only if there is none, where one step does it
+_CREATE = {scheme: {"mode": "create"} for scheme in (*_S3, "memory")}
 _EXTRAS = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"), "gs": ("gcsfs", "gs"), "gcs": ("gcsfs", "gs")}
 _WRITTEN = ("LastModified", "last_modified", "mtime", "updated", "created")  # as the file systems call it
 
@@ -71,6 +77,8 @@ class Objects:
         self.url, self.timeout, self._options = url.rstrip("/"), timeout, storage_options
         self._opened: tuple[int, Any, str] | None = None
         self._turns = Turns()
+        self._words, self._unkept = EntryWords(self), 0
+        self.bump, self.watch = self._words.bump, self._words.watch
         self._order = ScannedRanks(self, self._listed)
         self.rank, self.totals = self._order.rank, self._order.totals
 
@@ -117,6 +125,17 @@ class Objects:
         mark: int,
         suffix: str = "",
     ) -> None:
+        self._write(name, parts, head, size, mark)
+
+    def _write(
+        self,
+        name: str,
+        parts: Iterable[Buffer],
+        head: Callable[[], bytes],
+        size: int,
+        mark: int,
+        **options: str,
+    ) -> None:
         path = self._path(name)
         if self.scheme in _S3 and size > _PART:
             with self._uploaded(path) as write:
@@ -124,7 +143,7 @@ class Objects:
         elif self.scheme in _AT_ONCE:
             pieces: list[Buffer] = []
             self._write_parts(pieces.append, parts, head, size, mark)
-            self._ask("pipe_file", path, b"".join(pieces), size=size)
+            self._ask("pipe_file", path, b"".join(pieces), size=size, **options)
         else:
             with self._moved(path) as write:
                 self._write_parts(write, parts, head, size, mark)
@@ -143,6 +162,19 @@ class Objects:
     def head(self, name: str, /) -> tuple[bytes, int] | None:
         data = self._bytes(self._path(name), _HEAD)
         return None if data is None else self._end(name, data)
+
+    def word(self, scope: str, /) -> int:
+        name = f"words/{scope}"
+        if (found := self.head(name)) is None:
+            try:
+                self._write(name, (), bytes, 0, new_word(), **_CREATE.get(self.scheme, {}))
+            except FileExistsError:
+                pass
+            except PermissionError:  # who may not write has stored nothing under any word
+                self._unkept = self._unkept or new_word()
+                return self._unkept
+            found = self.head(name)
+        return self._words.word(scope) if found is None else found[1]
 
     def read_many(self, names: Sequence[str], /) -> Mapping[str, Record]:
         found: dict[str, Record] = {}
@@ -261,6 +293,14 @@ class Objects:
         fs = self._system()[0]
         if fs.async_impl:
             options["timeout"] = self.timeout + size / 1e6
+        began = monotonic()
+        try:
+            with _said_plainly(self):
+                return getattr(fs, verb)(*arguments, **options)
+        except OSError as error:
+            if not self.down(error) or monotonic() - began > self.timeout / 4:
+                raise
+        # what fails at once may be a connection that a restart has cut, or a store that asks to try again
         with _said_plainly(self):
             return getattr(fs, verb)(*arguments, **options)
 
