@@ -35,7 +35,7 @@ class TestS3(StorageSuite):
         self.server = s3_server
 
     def make(self, tmp_path):
-        return Objects(new_url(self.server))
+        return Objects(new_url(self.server), timeout=20)
 
 
 class TestTieredS3(StorageSuite):
@@ -47,12 +47,12 @@ class TestTieredS3(StorageSuite):
         self.server = s3_server
 
     def make(self, tmp_path):
-        return Tiered(tmp_path / "near", new_url(self.server))
+        return Tiered(tmp_path / "near", Patient(Objects(new_url(self.server), timeout=20), timeout=20))
 
 
 @pytest.mark.timeout(300)
 def test_agrees(s3_server):
-    agree(Objects(new_url(s3_server)))
+    agree(Objects(new_url(s3_server), timeout=20))
 
 
 # ------------------------------------------------------------------------------------------------ how it does it
@@ -75,7 +75,7 @@ class Asked:
 
 
 def test_a_look_up_is_one_trip_and_lists_nothing(s3_server):
-    storage = Objects(new_url(s3_server))
+    storage = Objects(new_url(s3_server), timeout=20)
     put(storage, NAME, b"x" * 1000)
     asked = Asked(storage)
     assert storage.read(NAME) is not None
@@ -93,7 +93,7 @@ def test_a_look_up_is_one_trip_and_lists_nothing(s3_server):
 
 
 def test_a_head_comes_without_its_body(s3_server):
-    storage = Objects(new_url(s3_server))
+    storage = Objects(new_url(s3_server), timeout=20)
     put(storage, NAME, b"x" * 5_000_000)
     asked = Asked(storage)
     assert storage.head(NAME) == (b"head", 0)
@@ -103,7 +103,7 @@ def test_a_head_comes_without_its_body(s3_server):
 
 
 def test_a_large_body_goes_up_in_parts_without_a_second_copy(s3_server):
-    storage = Objects(new_url(s3_server), timeout=10)
+    storage = Objects(new_url(s3_server), timeout=20)
     put(storage, NAME, b"first")  # everything is loaded
     asked = Asked(storage)
     body = [os.urandom(50 << 20), os.urandom(1000), os.urandom(30 << 20)]
@@ -129,7 +129,7 @@ def test_a_large_body_goes_up_in_parts_without_a_second_copy(s3_server):
 
 
 def test_a_large_entry_that_is_overwritten_while_it_is_read_is_one_of_the_two(s3_server, monkeypatch):
-    storage, other = (Objects(url, timeout=10) for url in [new_url(s3_server)] * 2)
+    storage, other = (Objects(url, timeout=20) for url in [new_url(s3_server)] * 2)
     bodies = [bytes([number]) * ((20 << 20) - number) for number in range(3)]
     put(storage, NAME, bodies[0])
     ask, left = storage._ask, [1]
@@ -146,7 +146,7 @@ def test_a_large_entry_that_is_overwritten_while_it_is_read_is_one_of_the_two(s3
 
 
 def test_an_upload_that_fails_leaves_no_parts(s3_server):
-    storage = Objects(new_url(s3_server), timeout=10)
+    storage = Objects(new_url(s3_server), timeout=20)
     put(storage, NAME, b"old")
 
     def parts():
@@ -166,7 +166,7 @@ def test_words_bumped_at_once_by_two_machines_are_never_the_same(s3_server):
     from memo import _abilities
 
     url = new_url(s3_server)
-    words = [_abilities.words(Objects(url)) for _ in range(2)]
+    words = [_abilities.words(Objects(url, timeout=20)) for _ in range(2)]
     seen = []
     threads = [Thread(target=lambda one=one: seen.extend(one.bump("f") for _ in range(20))) for one in words]
     for thread in threads:
@@ -179,7 +179,7 @@ def test_words_bumped_at_once_by_two_machines_are_never_the_same(s3_server):
 
 def test_the_first_word_is_the_same_for_all(s3_server):
     """Made by a conditional write: who comes second takes what is there."""
-    one, other = (Objects(url) for url in [new_url(s3_server)] * 2)
+    one, other = (Objects(url, timeout=20) for url in [new_url(s3_server)] * 2)
     head, taken = one.head, []
 
     def late(name):
@@ -198,9 +198,9 @@ def test_the_first_word_is_the_same_for_all(s3_server):
 class Client:
     """A persisted function on a bucket, alone or behind a near tier, with the clock of its back-off in hand."""
 
-    def __init__(self, url, near=None, timeout=1.0, **options):
+    def __init__(self, url, near=None, timeout=4.0, **options):
         self.now, self.runs, self.during = 1000.0, [], lambda: None
-        far = Patient(Objects(url, timeout=timeout, **options), timeout=timeout, clock=lambda: self.now)
+        far = Patient(Objects(url, timeout=timeout, **options), timeout=1.0, clock=lambda: self.now)
         self.storage = far if near is None else Tiered(near, far)
         self.tiered = near is not None
 
@@ -216,7 +216,7 @@ class Client:
         for x in xs:
             began = time.monotonic()
             assert self.function(x, self) == [x, x]
-            assert time.monotonic() - began < 20, "2 s are meant"
+            assert time.monotonic() - began < 40, "4 s are meant"
 
     def ran(self):
         """What was computed since the last time."""
@@ -261,7 +261,7 @@ def test_dies_or_hangs_and_is_back(s3_server, client, told, how, when):
         client.during = lambda: None
     began = time.monotonic()
     client(1, 3, 3, 3)
-    assert time.monotonic() - began < 20, "one wait for all of them"
+    assert time.monotonic() - began < 40, "one wait of 4 s for all of them"
     # what the folder has is served, by the words last known; without one nothing can be
     assert client.ran() == ([3] if client.tiered else [1, 3, 3, 3])
     if how == "stop":
@@ -277,7 +277,7 @@ def test_dies_or_hangs_and_is_back(s3_server, client, told, how, when):
 
 
 def test_hangs_in_the_middle_of_an_upload(s3_server, client, told):
-    client = client(timeout=2.0)
+    client = client()
     client(1)
     told_before = len(told())
 
@@ -289,7 +289,7 @@ def test_hangs_in_the_middle_of_an_upload(s3_server, client, told):
     client.during = s3_server.stop
     began = time.monotonic()
     assert len(large(client)) == 40 << 20
-    assert time.monotonic() - began < 100, "10 s are meant: 2, and 1 for each MB of a part"
+    assert time.monotonic() - began < 100, "12 s are meant: 4, and 1 for each MB of a part"
     s3_server.cont()
     client.during = lambda: None
     client.heals()
@@ -366,11 +366,11 @@ def test_no_credentials_at_all(s3_server, client, told, monkeypatch):
 def test_slow(s3_server, client, told, delayed, monkeypatch):
     url = new_url(s3_server)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{delayed(s3_server.port, 0.12)}")
-    client = client(url)
+    client = client(url, timeout=20)
     (client.storage.far if client.tiered else client.storage).clock = time.monotonic
     began = time.monotonic()
     client(*range(10))
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     (text,) = told()
     assert "too slowly" in text
 
@@ -380,7 +380,7 @@ def test_goes_on_in_a_forked_child_and_ends_at_once(s3_server):
         import os, sys, time
         from memo.storages import Objects
         from memo.testing._storage import NAME, get, put
-        storage = Objects(sys.argv[1])
+        storage = Objects(sys.argv[1], timeout=20)
         put(storage, NAME, b"of the parent")
         if os.fork() == 0:
             put(storage, NAME, get(storage, NAME)[2] + b" and the child")
