@@ -39,6 +39,8 @@ KINDS = {
     "sqlite": Kind("sqlite:{folder}"),
     "files": Kind("files:{folder}"),
     "shelve": Kind("shelve:{folder}", entries=300, full=0),  # dbm.dumb reads its whole index at each opening
+    "hdf5": Kind("hdf5:{folder}", entries=5_000, full=0),  # a file is made by a library in about a millisecond
+    "pytables": Kind("pytables:{folder}", entries=5_000, full=0),
     "memory": Kind("", {"storage": "memory"}, full=0, kept=False),
 }
 
