@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 
 from ..errors import OptionError
 from ._disk import make_folder
@@ -57,19 +57,24 @@ class Database:
 
     def _engine(self) -> sa.Engine:
         name, seconds = self.url.drivername, max(1, round(self.timeout))
-        options: dict[str, Any] = {"poolclass": sa.QueuePool, "pool_size": CONNECTIONS, "max_overflow": 0}
+        options: dict[str, Any] = {
+            "poolclass": sa.QueuePool, "pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": self.timeout,
+        }  # fmt: skip
         arguments: dict[str, Any] = dict.fromkeys(_WAITS.get(name, ()), seconds)
         if self.url.get_backend_name() == "sqlite":
-            options["pool_size"] = 1  # one at a time writes; and who has it may fork, see below
+            # one at a time writes, and who has it may fork, see below; waiting for it is not waiting for a server
+            options |= {"pool_size": 1, "pool_timeout": max(self.timeout, 30.0)}
             arguments = {"timeout": self.timeout, "check_same_thread": False}
         try:
             if name == "postgresql+psycopg":
                 from ._postgresql import prepare
 
-                engine = sa.create_engine(self.url, pool_timeout=self.timeout, **options)
+                engine = sa.create_engine(self.url, **options)
                 prepare(engine, self.timeout)
                 return engine
-            return sa.create_engine(self.url, pool_timeout=self.timeout, connect_args=arguments, **options)
+            return sa.create_engine(self.url, connect_args=arguments, **options)
+        except NoSuchModuleError as error:
+            raise OptionError(f"{name}:// is no URL of SQLAlchemy: {error}") from None
         except ModuleNotFoundError as error:
             if error.name != "psycopg":
                 raise
