@@ -25,8 +25,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from socket import socket
 from typing import Any
 
+ROOT = Path(__file__).resolve().parent.parent
 WARM = 500
 
 Lookup = Callable[[int], Any]
@@ -135,9 +137,73 @@ def tiered(folder: Path) -> Iterator[str]:
         yield f"tiered:{folder / 'near'}:{url}"
 
 
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """The server of the tests, as durable as it is delivered: every store waits for the disk."""
+    sys.path.insert(0, str(ROOT / "tests" / "servers"))
+    from _postgres import PostgresServer
+
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = PostgresServer(port)
+    try:
+        server.start("fsync=on", "autovacuum=on", "shared_buffers=128MB")
+        yield server.url
+    finally:
+        server.remove()
+
+
+def raw_postgresql(location: str) -> Lookup:
+    import psycopg
+
+    client: Any = psycopg.connect(location, autocommit=True)
+    try:
+        client.execute("CREATE TABLE raw (x bigint PRIMARY KEY, value bytea NOT NULL)")
+    except psycopg.errors.DuplicateTable:
+        pass
+
+    def lookup(x: int) -> Any:
+        row = client.execute("SELECT value FROM raw WHERE x = %s", (x,), binary=True).fetchone()
+        if row is not None:
+            return pickle.loads(row[0])
+        value = payload(x)
+        client.execute("INSERT INTO raw VALUES (%s, %s) ON CONFLICT DO NOTHING", (x, pickle.dumps(value, 5)))
+        return value
+
+    return lookup
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[str]:
+    """SQLite through SQLAlchemy: what this storage costs without a server."""
+    import sqlalchemy  # noqa: F401
+
+    yield f"sqlite:///{folder / 'entries.db'}"
+
+
+def raw_sqlite(location: str) -> Lookup:
+    import sqlite3
+
+    client = sqlite3.connect(location.removeprefix("sqlite:///") + ".raw", isolation_level=None, timeout=60)
+    client.execute("CREATE TABLE IF NOT EXISTS raw (x INTEGER PRIMARY KEY, value BLOB NOT NULL)")
+
+    def lookup(x: int) -> Any:
+        row = client.execute("SELECT value FROM raw WHERE x = ?", (x,)).fetchone()
+        if row is not None:
+            return pickle.loads(row[0])
+        value = payload(x)
+        client.execute("INSERT OR IGNORE INTO raw VALUES (?, ?)", (x, pickle.dumps(value, 5)))
+        return value
+
+    return lookup
+
+
 #: name -> (what starts it and gives its location, its own client); a store more is a line more
 STORES: dict[str, tuple[Callable[[Path], AbstractContextManager[str]], Callable[[str], Lookup]]] = {
     "redis": (redis, raw_redis),
+    "postgresql": (postgresql, raw_postgresql),
+    "sqlite": (sqlite, raw_sqlite),
     "diskcache": (diskcache, raw_diskcache),
     "s3": (s3, raw_s3),
     "tiered": (tiered, raw_s3),

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import stat
 import threading
 import traceback
@@ -189,6 +190,7 @@ def test_a_fork_waits_for_what_other_threads_ask(tmp_path):
             child = os.fork()
             if not child:
                 status = 1
+                signal.alarm(60)  # one that hangs must not outlive the test
                 try:
                     put(storage, f"f-01/v2/{number:02x}")
                     assert storage.read(NAME).body == b"body"
