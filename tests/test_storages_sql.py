@@ -41,14 +41,14 @@ class TestSql(StorageSuite):
     many = 350  # each write waits for the disk
 
     def make(self, tmp_path):
-        return at(tmp_path, timeout=30)
+        return at(tmp_path)
 
 
 def plain(folder, monkeypatch):
     """As on a database of which nothing is known but SQL: no upsert, no RETURNING, no statement that commits by itself."""
     monkeypatch.setattr("memo.storages._sql_table._upserts", lambda table, dialect: (None, None))
-    storage = at(folder, timeout=30)
-    storage._database.committing = storage._database.engine
+    storage = at(folder)
+    storage._database.committing = False
     return storage
 
 
@@ -67,7 +67,7 @@ class TestPlainSql(StorageSuite):
 
 
 def test_a_stream_of_random_commands(tmp_path):
-    agree(at(tmp_path, timeout=30), count=1000)
+    agree(at(tmp_path), count=1000)
 
 
 def test_a_stream_of_random_commands_in_plain_sql(tmp_path, monkeypatch):
@@ -172,7 +172,7 @@ def test_other_databases_get_names_byte_by_byte_and_big_bodies():
 
 def test_a_fork_waits_for_what_other_threads_ask(tmp_path):
     """SQLite remembers locks in the process: a child that was forked inside a statement would believe it has some."""
-    storage, stop, wrong = at(tmp_path, timeout=30), threading.Event(), []
+    storage, stop, wrong = at(tmp_path), threading.Event(), []
     put(storage)
 
     def work(number):

@@ -184,7 +184,8 @@ def open_url(url: str, /, **options: Any) -> Storage:
     """The storage of a URL with ``//``, left alone for a while when it is down; nothing is connected to before its first use."""
     from ._patient import Patient
 
-    return Patient(url_opener(url)(url, **options))
+    storage = url_opener(url)(url, **options)
+    return Patient(storage, timeout=getattr(storage, "timeout", 2.0))
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
+from threading import RLock
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from ._disk import make_folder
 
 T = TypeVar("T")
 
+PATIENCE = 60.0  # seconds that a fork waits for other threads' statements; each ends earlier by itself
 CONNECTIONS = 16  # of one process at most: its threads wait for each other's
 #: what each driver calls the seconds that it waits: for connecting, and for an answer where it can
 _WAITS = {
@@ -30,17 +33,28 @@ _WAITS = {
     "postgresql+pg8000": ("timeout",),
 }
 
+#: dialects in which each statement may commit by itself, and what they call a usual transaction
+_COMMITTING = {
+    "mariadb": "READ COMMITTED", "mysql": "READ COMMITTED", "postgresql": "READ COMMITTED", "sqlite": "SERIALIZABLE",
+}  # fmt: skip
+
 _all: weakref.WeakSet[Database] = weakref.WeakSet()
 _inherited: list[object] = []  # of the parent of a forked child: neither used nor closed nor finalized there
-_held: list[sa.PoolProxiedConnection] = []  # during a fork
+_held: list[Any] = []  # turns that are taken during a fork
 
 
 class Database:
-    def __init__(self, place: str | sa.URL | sa.Engine, timeout: float) -> None:
-        self.timeout, self.given = timeout, isinstance(place, sa.Engine)
+    """``timeout``: seconds; None is 2 for a server, and 30 for the other writers of a SQLite file, which are no outage."""
+
+    def __init__(self, place: str | sa.URL | sa.Engine, timeout: float | None) -> None:
+        self.given = isinstance(place, sa.Engine)
         self.url = place.url if isinstance(place, sa.Engine) else _url(place)
-        path = self.url.database if self.url.get_backend_name() == "sqlite" else None
-        self.file = path if path and path != ":memory:" and not path.startswith("file:") and not self.given else ""
+        local = self.url.get_backend_name() == "sqlite"
+        self.timeout = timeout or (30.0 if local else 2.0)
+        path = self.url.database or "" if local and not self.given else ""
+        self.file = "" if path == ":memory:" or path.startswith("file:") else path
+        # one thread at a time in SQLite, which writes one at a time anyway: so a fork can wait for its turn
+        self.turn = RLock() if local else None
         self.locks: Any = None  #: those of PostgreSQL
         self._use(place if isinstance(place, sa.Engine) else self._engine())
         _all.add(self)
@@ -50,41 +64,48 @@ class Database:
             raise OptionError(
                 f"{engine.url.drivername} is a driver for asyncio: name another, or none for the usual one"
             )
-        self.engine = engine
-        # a dialect of somebody else may not have it
-        known = engine.dialect.name in ("postgresql", "sqlite", "mysql", "mariadb")
-        self.committing = engine.execution_options(isolation_level="AUTOCOMMIT") if known else engine
+        self.engine = self.together = engine
+        usual = _COMMITTING.get(engine.dialect.name)
+        self.committing = usual is not None  # each statement by itself
+        if usual is not None:
+            self.together = engine.execution_options(isolation_level=usual)
+            if self.given:
+                self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def _engine(self) -> sa.Engine:
-        name, seconds = self.url.drivername, max(1, round(self.timeout))
+        name = self.url.drivername
         options: dict[str, Any] = {
             "poolclass": sa.QueuePool, "pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": self.timeout,
         }  # fmt: skip
-        arguments: dict[str, Any] = dict.fromkeys(_WAITS.get(name, ()), seconds)
+        if self.url.get_backend_name() in _COMMITTING:
+            options["isolation_level"] = "AUTOCOMMIT"  # from the first moment of a connection, not each time it is used
+        arguments: dict[str, Any] = dict.fromkeys(_WAITS.get(name, ()), max(1, round(self.timeout)))
         if self.url.get_backend_name() == "sqlite":
-            # one at a time writes, and who has it may fork, see below; waiting for it is not waiting for a server
-            options |= {"pool_size": 1, "pool_timeout": max(self.timeout, 30.0)}
+            options["pool_size"] = 1
             arguments = {"timeout": self.timeout, "check_same_thread": False}
         try:
-            if name == "postgresql+psycopg":
-                from ._postgresql import prepare
-
-                engine = sa.create_engine(self.url, **options)
-                prepare(engine, self.timeout)
-                return engine
-            return sa.create_engine(self.url, connect_args=arguments, **options)
+            engine = sa.create_engine(self.url, connect_args=arguments, **options)
         except NoSuchModuleError as error:
             raise OptionError(f"{name}:// is no URL of SQLAlchemy: {error}") from None
         except ModuleNotFoundError as error:
             if error.name != "psycopg":
                 raise
             raise ImportError('PostgreSQL needs the package psycopg: pip install "memo-persist[postgresql]"') from None
+        if name == "postgresql+psycopg":
+            from ._postgresql import prepare
+
+            prepare(engine, self.timeout)
+        return engine
 
     def run(self, table: sa.Table, work: Callable[[sa.Connection], T], *absent: T, together: bool = False) -> T:
         """What ``work(connection)`` returns. It may be called twice, after a dropped connection.
 
         ``absent``: what to return where there is no table; left out, the table is made. ``together``: one transaction.
         """
+        with self.turn or nullcontext():
+            return self._run(table, work, absent, together)
+
+    def _run(self, table: sa.Table, work: Callable[[sa.Connection], T], absent: tuple[T, ...], together: bool) -> T:
         began, again, looked = monotonic(), False, False
         while True:
             try:
@@ -92,7 +113,8 @@ class Database:
                     if absent:
                         return absent[0]
                     self._make_file()
-                with (self.engine if together else self.committing).begin() as connection:
+                alone = self.committing and not together
+                with self.engine.connect() if alone else self.together.begin() as connection:
                     return work(connection)
             except DBAPIError as error:
                 # a connection that was dropped is noticed at once, one that hangs is not
@@ -126,7 +148,7 @@ class Database:
 
     def _make_table(self, table: sa.Table) -> None:
         try:
-            table.metadata.create_all(self.engine)
+            table.metadata.create_all(self.together)
         except DBAPIError as error:
             if not self._has(table):  # else another process was faster
                 raise (error.orig or error) from None
@@ -153,27 +175,23 @@ def _url(text: str | sa.URL) -> sa.URL:
 
 
 def _before_fork() -> None:
-    # SQLite remembers in the process which locks it holds: a child must inherit none. Having the only connection of the
-    # pool is having waited for every statement of other threads.
+    # SQLite keeps locks in the process, its own and those that it believes to have on files: a child must inherit none
     for database in list(_all):
-        if database.file and database.engine.pool.checkedin() + database.engine.pool.checkedout():  # type: ignore[attr-defined]
-            try:
-                connection = database.engine.raw_connection()
-                connection.invalidate()
-                _held.append(connection)
-            except sa.exc.TimeoutError:
-                pass
+        if database.turn is not None and database.turn.acquire(timeout=PATIENCE):
+            _held.append(database.turn)
+            if database.file:
+                database.engine.dispose()
 
 
 def _after_fork_in_parent() -> None:
     while _held:
-        _held.pop().close()
+        _held.pop().release()
 
 
 def _after_fork_in_child() -> None:
-    _inherited.extend(_held)
     _held.clear()
     for database in list(_all):
+        database.turn = None if database.turn is None else RLock()
         _inherited.extend((database.engine, database.engine.pool))
         if database.locks is not None:
             _inherited.append(database.locks.forked())

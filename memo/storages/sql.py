@@ -30,7 +30,7 @@ class Sql:
     """Entries of ``table`` in the database of a SQLAlchemy URL; ``postgres://`` and ``postgresql://`` take psycopg 3.
 
     Nothing is connected to before the first use, and nothing is made by reading. ``timeout``: seconds that a server may
-    be silent, and that other writers of a SQLite file are waited for. An engine, given instead of a URL, keeps its own
+    be silent (2 by default), or that other writers of a SQLite file are waited for (30 by default). An engine, given instead of a URL, keeps its own
     pool and timeouts, and pickles as its URL. The errors of the database's driver pass.
 
     Raises:
@@ -38,9 +38,11 @@ class Sql:
         OptionError: the URL can't be right.
     """
 
-    def __init__(self, url_or_engine: str | sa.URL | sa.Engine, *, table: str = "memo", timeout: float = 2.0) -> None:
-        self.table, self.timeout = table, timeout
+    def __init__(
+        self, url_or_engine: str | sa.URL | sa.Engine, *, table: str = "memo", timeout: float | None = None
+    ) -> None:
         self._database = Database(url_or_engine, timeout)
+        self.table, self.timeout = table, self._database.timeout
         dialect = self._database.engine.dialect
         self._do = Statements(table, dialect)
         self._pending: dict[str, float] = {}
@@ -51,7 +53,7 @@ class Sql:
             from ._postgresql import MOST, AdvisoryLocks
 
             self._most = MOST
-            self._database.locks = AdvisoryLocks(lambda: self._database.committing, f"{table}/", timeout)
+            self._database.locks = AdvisoryLocks(lambda: self._database.engine, f"{table}/", self.timeout)
             self.lock = self._database.locks.lock  # an ability of PostgreSQL alone
 
     def __reduce__(self) -> tuple[Callable[..., Sql], tuple[str, str, float]]:
