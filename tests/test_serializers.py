@@ -402,6 +402,41 @@ def test_things_of_the_script_come_back_as_the_script_s_own(tmp_path, third):
     assert shown.decode().strip() == f"[True, True, {4 if third == 'abs' else 8}]"
 
 
+BY_VALUE = """
+import sys
+from memo import Cache
+class Point:
+    def __init__(self, x): self.x = x
+def double(x): return 2 * x
+def make(n):
+    print("computing")
+    class Local:
+        def twice(self): return double(n)
+    return [Point(n), double, lambda x: Point(double(x)).x, Local(), Local]
+got = Cache(sys.argv[1], serializer="cloudpickle").persist(make, code="off", version=1, name="make")(7)
+point, function, scale, local, kind = got
+print(point.x, function(3), scale(4), local.twice(), type(local) is kind)
+"""
+
+
+def test_cloudpickle_brings_what_the_script_has_into_other_processes(tmp_path):
+    (tmp_path / "script.py").write_text(BY_VALUE)
+    # a script without Point and double: they can only come from the stored result
+    (tmp_path / "other.py").write_text(
+        "import sys\nfrom memo import Cache\ndef make(n): raise AssertionError\n"
+        + BY_VALUE.partition("got = ")[1]
+        + BY_VALUE.partition("got = ")[2]
+    )
+    shown = [
+        subprocess.run(
+            [sys.executable, tmp_path / name, tmp_path / "place"], capture_output=True, check=True, text=True
+        ).stdout
+        for name in ("script.py", "script.py", "other.py")
+    ]
+    result = "7 6 8 14 True\n"
+    assert shown == ["computing\n" + result, result, result]
+
+
 SPAWNING = """
 import multiprocessing, sys
 from memo.serializers import serializer
