@@ -185,6 +185,68 @@ CASES: dict[str, str] = {
     'classmethod global': 'class C:\n  k=<<1||2>>\n  @classmethod\n  def m(c,x): return x+c.k\nm=C.m\n\n@persist\ndef f(x):\n    return P(), m(x)\ndef change():\n    C.k=9\n',
     'property lib func': "import operator\nclass C:\n  def __init__(s): s._k=<<1||2>>\n  k=property(operator.attrgetter('_k'))\nc=C()\n\n@persist\ndef f(x):\n    return P(), c.k\ndef change():\n    c._k=9\n",
     'event': 'import threading\nE=threading.Event()\n\n@persist\ndef f(x):\n    return P(), E.is_set()\ndef change(): E.set()\n',
+    'async gen nested consts': 'import asyncio\nK=<<1||2>>\nclass A:\n  async def __aenter__(s): return K\n  async def __aexit__(s,*a): pass\nasync def g():\n  async with A() as v: return v\n\n@persist\ndef f(x):\n    return P(), asyncio.run(g())\ndef change():\n    global K\n    K=9\n',
+    'async iterator class': 'import asyncio\nclass A:\n  def __aiter__(s): s.n=0; return s\n  async def __anext__(s):\n    s.n+=1\n    if s.n><<2||3>>: raise StopAsyncIteration\n    return s.n\nasync def g(): return [i async for i in A()]\n\n@persist\ndef f(x):\n    return P(), asyncio.run(g())\ndef change():\n    A.__aiter__=lambda s: h()\nasync def h():\n  yield 9\n',
+    'gather helpers': 'import asyncio\nasync def a(x): return x+<<1||2>>\nasync def g(x): return await asyncio.gather(*[a(i) for i in range(2)])\n\n@persist\ndef f(x):\n    return P(), asyncio.run(g(x))\ndef change():\n    global a\n    a=b\nasync def b(x): return 9\n',
+    'yield from': 'def a():\n  yield <<1||2>>\ndef b():\n  yield from a()\n\n@persist\ndef f(x):\n    return P(), list(b())\ndef change():\n    global a\n    a=lambda: iter([9])\n',
+    'generator send': 'def g():\n  v=yield\n  yield v*<<1||2>>\n@persist\ndef f(x):\n  q=g(); next(q); return P(), q.send(3)\n',
+    'lib attr deep': 'import xml.etree.ElementTree as ET\nET.PKG=<<1||2>>\n\n@persist\ndef f(x):\n    return P(), ET.PKG\ndef change():\n    ET.PKG=9\n',
+    'lib submodule patched': 'import os.path\nos.path.PKG=lambda x: <<1||2>>\n\n@persist\ndef f(x):\n    return P(), os.path.PKG(x)\ndef change():\n    os.path.PKG=lambda x: 9\n',
+    'lib patched via from module alias': 'import json as j\nj.PKG=lambda x:<<1||2>>\ndef h(x): return j.PKG(x)\n\n@persist\ndef f(x):\n    return P(), h(x)\ndef change():\n    j.PKG=lambda x: 9\n',
+    'lib patched with class instance': 'import json\nclass K:\n  def __call__(s,x): return <<1||2>>\njson.PKG=K()\n\n@persist\ndef f(x):\n    return P(), json.PKG(x)\ndef change():\n    K.__call__=lambda s,x: 9\n',
+    'lib patched with bound method': 'import json\nclass K:\n  v=<<1||2>>\n  def m(s,x): return s.v\njson.PKG=K().m\n\n@persist\ndef f(x):\n    return P(), json.PKG(x)\ndef change():\n    K.v=9\n',
+    'lib enum-like dict of functions': "import json\njson.PKG={'a':lambda x: <<1||2>>}\n\n@persist\ndef f(x):\n    return P(), json.PKG['a'](x)\ndef change():\n    json.PKG['a']=lambda x: 9\n",
+    'lib tuple with fn': 'import json\njson.PKG=(lambda x: <<1||2>>,)\n\n@persist\ndef f(x):\n    return P(), json.PKG[0](x)\ndef change():\n    json.PKG=(lambda x: 9,)\n',
+    'lib list with fn': 'import json\njson.PKG=[lambda x: <<1||2>>]\n\n@persist\ndef f(x):\n    return P(), json.PKG[0](x)\ndef change():\n    json.PKG[0]=lambda x: 9\n',
+    'lib frozen dc': 'import json,dataclasses\n@dataclasses.dataclass(frozen=True)\nclass D: a:int\njson.PKG=D(<<1||2>>)\n\n@persist\ndef f(x):\n    return P(), json.PKG.a\ndef change():\n    json.PKG=D(9)\n',
+    'lib None to value': 'import json\n<<json.PKG=None||json.PKG=2>>\n\n@persist\ndef f(x):\n    return P(), json.PKG\ndef change():\n    json.PKG=9\n',
+    'lib read in default': 'import json\njson.PKG=<<1||2>>\ndef h(a=json.PKG): return a\n\n@persist\ndef f(x):\n    return P(), h()\n',
+    'lib read in class body': 'import json\njson.PKG=<<1||2>>\nclass K:\n  a=json.PKG\n\n@persist\ndef f(x):\n    return P(), K.a\ndef change():\n    K.a=9\n',
+    'lib read in lambda': 'import json\njson.PKG=<<1||2>>\nh=lambda: json.PKG\n\n@persist\ndef f(x):\n    return P(), h()\ndef change():\n    json.PKG=9\n',
+    'lib read in method of arg': 'import json\njson.PKG=<<1||2>>\nclass K:\n  def m(s): return json.PKG\n@persist\ndef g(k): return P(), k.m()\ndef go(): return g(K())\ndef raw(): return g.__wrapped__(K())\ndef change(): json.PKG=9\n',
+    'lib read in fn arg': 'import json\njson.PKG=<<1||2>>\ndef m(): return json.PKG\n@persist\ndef g(k): return P(), k()\ndef go(): return g(m)\ndef raw(): return g.__wrapped__(m)\ndef change(): json.PKG=9\n',
+    'lib patched fn arg': 'import json\ndef m(x): return json.PKG(x)\njson.PKG=lambda x:<<1||2>>\n@persist\ndef g(k): return P(), k(1)\ndef go(): return g(m)\ndef raw(): return g.__wrapped__(m)\ndef change(): json.PKG=lambda x:9\n',
+    'lib data list read in fn arg': 'import json\njson.PKG=[<<1||2>>]\ndef m(): return list(json.PKG)\n@persist\ndef g(k): return P(), k()\ndef go(): return g(m)\ndef raw(): return g.__wrapped__(m)\ndef change(): json.PKG.append(9)\n',
+    'lib read through container fn': 'import json\njson.PKG=<<1||2>>\nH=[lambda: json.PKG]\n\n@persist\ndef f(x):\n    return P(), H[0]()\ndef change():\n    json.PKG=9\n',
+    'builtins via fn arg': 'import builtins\nbuiltins.PKG=<<1||2>>\ndef m(): return PKG\n@persist\ndef g(k): return P(), k()\ndef go(): return g(m)\ndef raw(): return g.__wrapped__(m)\ndef change(): builtins.PKG=9\n',
+    'thread local fn arg': 'import threading\nL=threading.local()\nL.a=<<1||2>>\ndef m(): return L.a\n@persist\ndef g(k): return P(), k()\ndef go(): return g(m)\ndef raw(): return g.__wrapped__(m)\ndef change(): L.a=9\n',
+    'thread local by getattr default': "import threading\nL=threading.local()\n<<||L.a=1>>\n\n@persist\ndef f(x):\n    return P(), getattr(L,'a',0)\ndef change():\n    L.a=9\n",
+    'thread local in class': 'import threading\nclass K:\n  L=threading.local()\nK.L.a=<<1||2>>\n\n@persist\ndef f(x):\n    return P(), K.L.a\ndef change():\n    K.L.a=9\n',
+    'getattr chain': "from . import util\n@persist\ndef f(x): return P(), getattr(getattr(util,'sub'),'K')\ndef change(): util.sub.K=9\n# --- util.py\nfrom . import sub\n# --- sub.py\nK=<<1||2>>\n",
+    'operator.attrgetter module': "import operator\nfrom . import util\n@persist\ndef f(x): return P(), operator.attrgetter('K')(util)\ndef change(): util.K=9\n# --- util.py\nK=<<1||2>>\n",
+    'module in list': 'from . import util\nM=[util]\n@persist\ndef f(x): return P(), M[0].K\ndef change(): util.K=9\n# --- util.py\nK=<<1||2>>\n',
+    'module as arg': 'from . import util\n@persist\ndef g(m): return P(), m.K\ndef go(): return g(util)\ndef raw(): return g.__wrapped__(util)\ndef change(): util.K=9\n# --- util.py\nK=<<1||2>>\n',
+    'module new name as arg': "from . import util\n@persist\ndef g(m): return P(), getattr(m,'N',0)\ndef go(): return g(util)\ndef raw(): return g.__wrapped__(util)\ndef change(): util.N=9\n# --- util.py\n<<K||N>>=1\n",
+    'descriptor on metaclass': 'class M(type):\n  @property\n  def z(c): return <<1||2>>\nclass A(metaclass=M): pass\n\n@persist\ndef f(x):\n    return P(), A.z\ndef change():\n    M.z=property(lambda c: 9)\n',
+    'property setter state': 'class A:\n  _v=<<1||2>>\n  @property\n  def v(s): return A._v\na=A()\n\n@persist\ndef f(x):\n    return P(), a.v\ndef change():\n    A._v=9\n',
+    'callable default arg': 'def d(): return <<1||2>>\ndef g(k=d): return k()\n\n@persist\ndef f(x):\n    return P(), g()\ndef change():\n    g.__defaults__=(lambda: 9,)\n',
+    'kw default callable': "def d(): return <<1||2>>\ndef g(*,k=d): return k()\n\n@persist\ndef f(x):\n    return P(), g()\ndef change():\n    g.__kwdefaults__['k']=lambda: 9\n",
+    'nested partial': 'import functools\ndef g(a,b,c): return a,b,c\nh=functools.partial(functools.partial(g,<<1||2>>),5)\n\n@persist\ndef f(x):\n    return P(), h(x)\n',
+    'module class swap': 'import types\nfrom . import util\nclass M(types.ModuleType):\n  @property\n  def z(s): return <<1||2>>\nutil.__class__=M\n@persist\ndef f(x): return P(), util.z\ndef change(): M.z=property(lambda s:9)\n# --- util.py\n',
+    'object with a lock only': "import threading\nclass K:\n  def __init__(s): s.lock=threading.Lock()\nk=K()\n<<||k.a=1>>\n@persist\ndef f(x): return P(), getattr(k,'a',0)\ndef change(): k.a=9\n",
+    "partial's attribute": 'import functools\nh=functools.partial(max,1)\nh.k=<<1||2>>\n@persist\ndef f(x): return P(), h.k\ndef change(): h.k=9\n',
+}  # fmt: skip
+
+#: What libraries and the interpreter hold anyway makes no miss.
+SAME: dict[str, str] = {
+    'logger used': "import logging\nlog=logging.getLogger(__name__)\n@persist\ndef f(x):\n  log.info('<<a||a>>'); return P(), x\n",
+    're cache': "import re\n@persist\ndef f(x): return P(), bool(re.match('a','a'))  # <<a||b>>\n",
+    'warnings': "import warnings\n@persist\ndef f(x):\n  with warnings.catch_warnings():\n    warnings.simplefilter('ignore'); return P(), x  # <<a||b>>\n",
+    'np random': 'import numpy as np\n@persist\ndef f(x):\n  np.random.seed(1); return P(), float(np.random.rand())  # <<a||b>>\n',
+    'from random': 'from random import random, seed\n@persist\ndef f(x):\n  seed(1); return P(), random()  # <<a||b>>\n',
+    'pd option set': 'import pandas as pd\n@persist\ndef f(x):\n  pd.options.display.max_rows=7; return P(), x  # <<a||b>>\n',
+    'tempfile': 'import tempfile,os\n@persist\ndef f(x):\n  with tempfile.TemporaryDirectory() as d: return P(), os.path.isdir(d)  # <<a||b>>\n',
+    'polars config': "import polars as pl\n@persist\ndef f(x):\n  with pl.Config(tbl_rows=3): return P(), str(pl.DataFrame({'a':[1]}))  # <<a||b>>\n",
+    'scipy lazy': '@persist\ndef f(x):\n  import scipy\n  return P(), float(scipy.stats.norm.cdf(0))  # <<a||b>>\n',
+    'sklearn': '@persist\ndef f(x):\n  from sklearn.linear_model import LinearRegression\n  import numpy as np\n  return P(), float(LinearRegression().fit(np.eye(2),[1,2]).coef_[0])  # <<a||b>>\n',
+    'sys checks': 'import sys,os\n@persist\ndef f(x): return P(), (sys.version_info>(3,), sys.platform, os.name, sys.maxsize, os.cpu_count()>0)  # <<a||b>>\n',
+    'from os environ': "from os import environ\n@persist\ndef f(x): return P(), environ.get('NOPE')  # <<a||b>>\n",
+    'decimal local': 'import decimal\n@persist\ndef f(x):\n  with decimal.localcontext() as c:\n    c.prec=3; return P(), decimal.Decimal(1)/3  # <<a||b>>\n',
+    'abc class': 'import collections.abc\nclass S(collections.abc.Sequence):\n  def __len__(s): return 1\n  def __getitem__(s,i): return 1\n@persist\ndef f(x): return P(), (isinstance([],collections.abc.Sequence), list(S())[:1] if 0 else 1)  # <<a||b>>\n',
+    'enum flags': "import re\n@persist\ndef f(x): return P(), bool(re.match('A','a',re.I|re.M))  # <<a||b>>\n",
+    'json inside': "@persist\ndef f(x):\n  import json, xml.etree.ElementTree as ET, urllib.parse, email.message, html\n  return P(), (json.dumps(x), ET.fromstring('<a/>').tag, urllib.parse.quote('a b'), html.escape('<'))  # <<a||b>>\n",
+    'import in func proj': "@persist\ndef f(x):\n  from . import util\n  return P(), util.g(x)  # <<a||b>>\n# --- util.py\nimport functools\nD=dict(a=1)\n@functools.lru_cache\ndef g(x): return x+D['a']\n",
+    'proj inside obj': '@persist\ndef f(x):\n  from .util import C\n  return P(), C().m()  # <<a||b>>\n# --- util.py\nimport dataclasses,threading\nL=threading.Lock()\n@dataclasses.dataclass\nclass C:\n  a:int=1\n  def m(s):\n    with L: return s.a\n',
 }  # fmt: skip
 
 RUNNER = """
@@ -212,7 +274,7 @@ json.dump(found, sys.stdout)
 
 
 def write(root: Path, side: int) -> None:
-    for number, text in enumerate(CASES.values()):
+    for number, text in enumerate([*CASES.values(), *SAME.values()]):
         folder = root / f"case{number:03}"
         folder.mkdir(parents=True)
         (folder / "__init__.py").write_text("")
@@ -259,3 +321,13 @@ def test_it_counts(runs: list[dict[str, list[list[str | bool]]]], number: int, n
     if EDIT.search(CASES[name]):
         assert after[0][0], "the edit changes nothing"
     assert not any(call[0] for call in back), "needless: code and data are as they were"
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(SAME, len(CASES))))
+def test_it_does_not_count(runs: list[dict[str, list[list[str | bool]]]], number: int, name: str) -> None:
+    (before,), (after,), (back,) = (run[f"case{number:03}"] for run in runs)
+    assert before[1] == before[2]
+    assert before[0], "nothing was stored yet"
+    assert before[3], "needless: computed twice in one process"
+    assert not after[0], "needless: nothing that counts has changed"
+    assert not back[0], "needless: nothing has changed"

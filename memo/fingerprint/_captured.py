@@ -123,7 +123,9 @@ def parts_of(node: Any) -> dict[str, Any]:
     name = kind.__name__
     if kind.__module__ == "functools":
         if name in ("partial", "partialmethod"):
-            return {"function": node.func, "args": node.args, **{f"={k}": v for k, v in node.keywords.items()}}
+            own = {"attributes": vars(node)} if getattr(node, "__dict__", None) else {}
+            keywords = {f"={k}": v for k, v in node.keywords.items()}
+            return {"function": node.func, "args": node.args, **keywords, **own}
         if name == "cached_property":
             return {"function": node.func}
         if name == "singledispatchmethod":

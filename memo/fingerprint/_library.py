@@ -155,6 +155,13 @@ def is_own(module: ModuleType, attribute: str, value: Any) -> bool:
     return _binding(module, attribute, value) == _MADE
 
 
+def is_of_module(method: Any) -> bool:
+    """Whether a bound method is what a library offers as a function, its object being the library's own."""
+    module = sys.modules.get(type(method.__self__).__module__)
+    named = method.__name__
+    return module is not None and vars(module).get(named) is method and not is_project(vars(module))
+
+
 def _carries_ours(walk: Walk, value: Any) -> bool:
     """Code of the project, be it inside of what a library made of it."""
     for _ in range(20):

@@ -121,6 +121,16 @@ def description(value: object, kind: str) -> str:
     return ", ".join(f"{name}: {describe(annotation)}" for name, annotation in (found or {}).items())
 
 
+def modules_named(module: ModuleType, found: Piece) -> list[ModuleType]:
+    """Modules that are reached by constant names: ``getattr(getattr(util, "inner"), "name")``."""
+    names = sorted({name for called, name in found.named if called in _GETTING})
+    todo = [module]
+    for outer in todo:  # grows while it is read
+        inner = [vars(outer).get(name) for name in names]
+        todo += [value for value in inner if isinstance(value, ModuleType) and value not in todo]
+    return todo[1:]
+
+
 def import_by_name(walk: Walk, function: FunctionType, found: Piece, read: str) -> None:
     """``read`` is what the look-up is called there. Where no call by that name says which module, ``by_any_name``."""
     shown = f"{read} in {function.__module__}.{function.__qualname__}"

@@ -40,8 +40,9 @@ def _inside(value: Any) -> list[tuple[str, Any]] | None:
         return [("is_set()", value.is_set())]
     own = getattr(value, "__dict__", None)
     opaque = kind.__module__ in ("builtins", "_thread", "threading", "logging") and kind is not _local
-    if isinstance(own, dict) and own and not opaque:
-        return sorted(((str(name), part) for name, part in own.items()), key=itemgetter(0))
+    if isinstance(own, dict) and not opaque:
+        held = sorted(((str(name), part) for name, part in list(own.items())), key=itemgetter(0))
+        return held or _code_in(value) or []
     return _code_in(value)
 
 
@@ -117,6 +118,7 @@ def _walk(value: Any, shown: str) -> tuple[bytes, list[str], bool]:
         if inside is None:
             by_type.append(f"{shown}{label} ({kind.__module__}.{kind.__qualname__})")
             continue
+        whole = False  # what it holds may be another thing later
         if kind.__module__ != "builtins":
             from ._code import code_of
 

@@ -39,7 +39,7 @@ from ._captured import (
 )
 from ._check import EMPTY, Watch
 from ._class import attributes_of_members, class_items
-from ._library import read_builtin, read_class
+from ._library import is_of_module, read_builtin, read_class
 from ._loaded import Sight
 from ._lookups import (
     builtin,
@@ -51,6 +51,7 @@ from ._lookups import (
     import_by_name,
     is_lookup,
     library,
+    modules_named,
     own_module,
 )
 from ._project import compiled, home_of, is_memo, is_project, is_project_class, label_of, package_of
@@ -186,6 +187,8 @@ class Walk:
             if not self.is_project(vars(value)):
                 return self._installed(value.__name__, "")
             return self.node(value)
+        if (kind in _C_FUNCTIONS or kind is MethodType) and is_of_module(value):  # random.random, of a hidden object
+            return self._installed(type(value.__self__).__module__, value.__name__)
         if kind in _C_FUNCTIONS:
             owner = getattr(value, "__self__", None)
             name = self._installed(getattr(value, "__module__", None) or "builtins", value.__qualname__)
@@ -206,7 +209,8 @@ class Walk:
             self.data.append((label, fields))
             self.follows["data"][shown] = None
             return f"{self.edge(kind, label + ' class', shown, shared)} data"
-        if kind is object or (kind.__module__ in _BY_TYPE and kind.__name__ not in _BY_VALUE):
+        environment = kind.__module__ == "os" and kind.__name__ == "_Environ"
+        if kind is object or environment or (kind.__module__ in _BY_TYPE and kind.__name__ not in _BY_VALUE):
             return self._by_type(value, shown)
         if "__wrapped__" in getattr(value, "__dict__", ()) and not self.is_project_class(kind):
             return f"{self._installed(kind.__module__, kind.__qualname__)} {self.node(value)}"
@@ -334,6 +338,8 @@ class Walk:
             if attribute not in inside:
                 self.watch.absent(inside, attribute)
                 emit(f"{read} {attribute} missing")
+                if type(value) is not ModuleType:  # a class of its own, with properties
+                    emit(f"{read} class {self.edge(type(value), '', read, False)}")
                 if "__getattr__" in inside:
                     emit(f"{read} {self.node(value)}")
                 return
@@ -347,6 +353,9 @@ class Walk:
         if isinstance(value, ModuleType) and not rest and not self.is_project(vars(value)):
             library(self, function, value, rest, found)
         describes(self, value)
+        if isinstance(value, ModuleType) and not rest and self.is_project(vars(value)):
+            for inner in modules_named(value, found):
+                emit(f"{read} in {self.edge(inner, '', read, False)}")
         if is_lookup(value):
             import_by_name(self, function, found, read.rpartition(".")[2])
         token = self.bindings.get(key)
