@@ -39,6 +39,7 @@ class Attempt:
     anew = False  #: refresh: overwrites whatever is there
     until = 0.0  #: when its patience ends, by the monotonic clock
     pause = 0.001
+    wait: Any = None  #: for another process
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class Attempt:
         if not leads:
             return flight
         self.flight = flight
+        flight.function = self.call.function
         return None
 
     def patience(self) -> float:
@@ -137,6 +139,12 @@ class Attempt:
             return 0.0
         if self.patience() == 0:
             return 0.0
+        if self.wait is None:
+            from ._beats import Wait
+
+            self.wait = Wait(self.opened.storage, self.flight, self.call.key)
+        if self.wait.is_over():
+            return 0.0
         self.pause = min(self.pause * 1.5, 0.02)
         return self.pause
 
@@ -156,6 +164,8 @@ class Attempt:
         """Right before computing."""
         global _explain
         runner = self.runner
+        if self.flight is not None:
+            self.flight.holds = True
         if self.opened is not None:
             if _explain is None:
                 from . import explain as _explain

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from _contextvars import ContextVar
-from _thread import allocate_lock, get_ident
+from _thread import RLock, allocate_lock, get_ident
 from _weakrefset import WeakSet
 from itertools import count
 from mmap import mmap
@@ -50,6 +50,8 @@ class Flight:
     wanted = 1
     waits: tuple[Flight, ...] = ()
     abandon: Callable[[], object] | None = None
+    function = ""  #: its full name
+    holds = False  #: whether it is being computed, and does not wait for another process to do it
     recording: Any = None  #: what a generator has made so far, to be followed
     _calls: tuple[Callable[[], object], ...] | None = ()
 
@@ -103,6 +105,7 @@ class Flights:
     """The flights of one place in this process, by the name of the entry."""
 
     def __init__(self) -> None:
+        self.storage: Any = None  #: where signs of life go
         self._flights: dict[str, Flight] = {}
         self._inherited: set[str] = set()  # led by the parent of this forked process, which may be waiting for us
         _all.add(self)
@@ -121,6 +124,8 @@ class Flights:
                 return None
             if flight is None:
                 flight = self._flights[name] = Flight(name, word, parent)
+                if not _beating:
+                    _start_beating()
                 return flight, True
             if flight.word != word or (parent is not None and flight.needs(parent)):
                 return None
@@ -153,7 +158,36 @@ class Flights:
         flight.land()
 
 
-_guard = allocate_lock()  # one for all places: a chain of waits may lead over several
+_beating = False  #: whether a thread gives signs of life
+
+
+def _start_beating() -> None:
+    global _beating
+    from . import _beats
+
+    _beating = True
+    try:
+        _beats.start()
+    except RuntimeError:  # no thread to be had, or the interpreter ends: those who wait go by their patience
+        _beating = False
+
+
+def stop_beating() -> bool:
+    """Whether the thread may end: nothing is under way."""
+    global _beating
+    with _guard:
+        _beating = any(one._flights for one in list(_all) if isinstance(one, Flights))
+        return not _beating
+
+
+def under_way() -> dict[Flights, list[Flight]]:
+    """What is being computed in this process, by its place."""
+    with _guard:
+        return {one: list(one._flights.values()) for one in list(_all) if isinstance(one, Flights) and one._flights}
+
+
+# one for all places, since a chain of waits may lead over several; a generator that is collected inside takes it again
+_guard = RLock()
 _all: WeakSet[Any] = WeakSet()  # Flights and LockFiles, for the forked child
 
 
@@ -271,8 +305,8 @@ class Locked:
 def _after_fork() -> None:
     # The child leads nothing and waits for nothing. An inherited description would keep the parent's locks alive after
     # the parent's death: closing our descriptor does not release them in the parent.
-    global _guard
-    _guard = allocate_lock()
+    global _guard, _beating
+    _guard, _beating = RLock(), False
     for one in list(_all):
         if isinstance(one, Flights):
             one._inherited.update(one._flights)

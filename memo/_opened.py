@@ -51,6 +51,7 @@ class Opened:
         self.batch = _abilities.batch(storage)
         url = is_url(place)
         self.flights, lock_file = _shared_flights(place, url and isinstance(storage, Locks))
+        self.flights.storage = storage
         self.lock_file = lock_file or LockFile("")
         self._lock: Callable[[str], AbstractContextManager[bool]] | None = None
         if lock_file is not None:

@@ -8,7 +8,7 @@ who followed go on with a generator of their own, past what they have had. So an
 
 from __future__ import annotations
 
-from _thread import allocate_lock
+from _thread import RLock
 from collections import deque
 from itertools import islice
 from time import perf_counter, sleep
@@ -36,11 +36,11 @@ class Recording:
 
     def __init__(self, attempt: Attempt) -> None:
         runner, place = attempt.runner, attempt.opened.place
-        self.attempt, self.lock = attempt, allocate_lock()
+        self.attempt, self.lock = attempt, RLock()  # again by what is collected inside
         self.users, self.made, self.dropped = 1, 0, False
         self.tape = Tape(runner.cache().bodies, "" if "://" in place else place)
         self.source: Any = runner.invoke(runner.function, attempt.values)
-        attempt.seconds = 0.0
+        attempt.seconds, self._rested = 0.0, -1
         if attempt.flight is not None:
             attempt.flight.recording = self
 
@@ -61,6 +61,17 @@ class Recording:
             source, self.source, self.dropped = self.source, None, True
             self.tape.close()
             return source
+
+    def rest(self) -> None:
+        """Asked every second: a consumer that has paused since does not keep other processes waiting."""
+        if self.made == self._rested and self.lock.acquire(blocking=False):
+            try:
+                lock, self.attempt.lock = self.attempt.lock, None
+            finally:
+                self.lock.release()
+            if lock is not None:
+                self.attempt.opened.let_go(lock)
+        self._rested = self.made
 
     def put(self, item: Any) -> None:
         """An item that the source has just made, before its consumer gets it."""

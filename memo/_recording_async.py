@@ -41,6 +41,10 @@ class AsyncRecording(Recording):
         self.loop, self.turn = get_running_loop(), Lock()
         super().__init__(attempt)
 
+    def rest(self) -> None:
+        if not self.turn.locked():
+            super().rest()
+
     async def follow(self, other: Flight | None = None) -> Items:
         """Its items from the first on; ``other`` is the flight that was joined for it."""
         had = at = 0

@@ -116,7 +116,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 def _parser() -> argparse.ArgumentParser:
     from memo import __version__
 
-    from . import _clearing, _reading, _why
+    from . import _clearing, _ps, _reading, _why
 
     parser = argparse.ArgumentParser(
         prog="memo",
@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     _reading.add(command)
     _clearing.add(command)
     _why.add(command)
+    _ps.add(command)
     return parser
 
 
