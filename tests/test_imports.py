@@ -19,11 +19,11 @@ LEAVES = {"errors", "model", "_tag", "_units", "_libhdf5"}
 CONTRACTS = LEAVES | {"protocols", "_abilities"}
 PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {
-    "_call", "_clearing", "_entry", "_flight", "_front", "_limits", "_place", "_project", "_sweep", "_upkeep", "events", "settings",
+    "_beats", "_call", "_clearing", "_entry", "_flight", "_front", "_limits", "_place", "_project", "_sweep", "_upkeep", "events", "settings",
 }  # fmt: skip
 ENGINE = {"_body", "_cache", "_dependencies", "_items", "_location", "_opened", "explain"}
 FACE = {
-    "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_map", "_options", "_persist", "_recording", "_recording_async", "_run", "_stale", "_state", "_wrapper",
+    "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_map", "_options", "_persist", "_plan", "_recording", "_recording_async", "_reference", "_run", "_stale", "_state", "_wrapper",
 }  # fmt: skip
 EDGES = {"flags", "cli", "sharing", "__main__"}
 
