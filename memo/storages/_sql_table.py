@@ -49,7 +49,12 @@ class Statements:
         self.delete = sa.delete(table).where(named)
         self.insert = sa.insert(table)
         self.rank = sa.update(table).where(named).values(rank_=sa.bindparam("rank", type_=sa.Double))
-        self.lowest = sa.select(*item).where(under, result).order_by(column.rank_, column.written).limit(first)
+        self.lowest = (
+            sa.select(column.rank_, column.written, *item)
+            .where(under, result)
+            .order_by(column.rank_, column.written)
+            .limit(first)
+        )
         self.totals = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(column.size), 0)).where(under, result)
         below = column.mark < sa.bindparam("below", type_=sa.BigInteger)
         self.dead = sa.select(column.name).where(under, result, below).limit(first)

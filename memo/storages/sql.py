@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 try:
@@ -23,7 +24,6 @@ from ._sql_database import Database
 from ._sql_table import NEVER, PIECE, Statements, bounds
 
 _PAGE = 1000  # rows of a listing or of a batch in one trip
-_PENDING = 1000  # ranks kept until they are written together
 
 
 class Sql:
@@ -45,7 +45,6 @@ class Sql:
         self.table, self.timeout = table, self._database.timeout
         dialect = self._database.engine.dialect
         self._do = Statements(table, dialect)
-        self._pending: dict[str, float] = {}
         if self._do.bump is None:
             self.bump = EntryWords(self).bump  # type: ignore[method-assign]  # right without such a statement
         self._most = 0
@@ -123,14 +122,18 @@ class Sql:
         return None
 
     def rank(self, ranks: Mapping[str, float], /) -> None:
-        """Kept in this process and written in batches: a process that is killed loses its last ones."""
-        self._pending.update(ranks)
-        if len(self._pending) >= _PENDING:
-            self._rank()
+        # in one order everywhere: two processes that rank the same entries must not wait for each other
+        values = [{"named": name, "rank": rank} for name, rank in sorted(ranks.items())]
+        if values:
+            self._change(self._do.rank, values, together=True)
 
     def lowest(self, scope: str, n: int, /) -> list[Item]:
-        self._rank()
-        return self._items(self._do.lowest, bounds(scope) | {"n": n})
+        return [item for _, _, item in self.ranked(scope, n)]
+
+    def ranked(self, scope: str, n: int, /) -> list[tuple[float, float, Item]]:
+        """The lowest with their ranks (-inf: never ranked) and times of writing in seconds."""
+        rows = self._rows(self._do.lowest, bounds(scope) | {"n": n})
+        return [(-inf if rank == NEVER else rank, written / 1e9, Item(*item)) for rank, written, *item in rows]
 
     def totals(self, scope: str, /) -> tuple[int, int]:
         rows = self._rows(self._do.totals, bounds(scope))
@@ -149,7 +152,6 @@ class Sql:
 
     def close(self) -> None:
         """Lets go of the connections that are not in use; the next use connects again."""
-        self._rank()
         self._database.engine.dispose()
 
     # -- inside
@@ -188,13 +190,6 @@ class Sql:
                 return None
             body[at : at + PIECE] = rows[0][0]
         return body
-
-    def _rank(self) -> None:
-        pending, self._pending = self._pending, {}
-        # in one order everywhere: two processes that rank the same entries must not wait for each other
-        values = [{"named": name, "rank": rank} for name, rank in sorted(pending.items())]
-        if values:
-            self._change(self._do.rank, values, together=True)
 
 
 def _sql(url: str, table: str, timeout: float) -> Sql:

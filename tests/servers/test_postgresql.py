@@ -562,3 +562,14 @@ def test_no_space_left(small_postgres, told):
     assert "No space left" in told()[0]
     assert square(4) == 16
     assert filling(0) == random.Random(0).randbytes(4_000_000)
+
+
+def test_limits_hold_with_two_clients(url):
+    """What was used last stays, whichever of them used it."""
+    caches = [Cache(url, sign=SECRET, max_entries=10) for _ in range(2)]
+    one, two = (cache.persist(name="square")(lambda x: x * x) for cache in caches)
+    for x in range(40):
+        assert (one, two)[x % 2](x) == x * x
+        assert caches[0].storage.totals("")[0] <= 10
+    assert one.is_cached(39)
+    assert not one.is_cached(0)
