@@ -30,8 +30,8 @@ class Sql:
     """Entries of ``table`` in the database of a SQLAlchemy URL; ``postgres://`` and ``postgresql://`` take psycopg 3.
 
     Nothing is connected to before the first use, and nothing is made by reading. ``timeout``: seconds that a server may
-    be silent (2 by default), or that other writers of a SQLite file are waited for (30 by default). An engine, given instead of a URL, keeps its own
-    pool and timeouts, and pickles as its URL. The errors of the database's driver pass.
+    be silent (2 by default), or that other writers of a SQLite file are waited for (30 by default). An engine, given
+    instead of a URL, keeps its own pool and timeouts, and pickles as its URL. The errors of the database's driver pass.
 
     Raises:
         ImportError: the driver that the URL asks for is not installed.

@@ -49,6 +49,11 @@ def loaded(store, clients, calls):
     assert all(len(line) == 6 for line in lines[3:])
 
 
+@pytest.mark.parametrize("store", ["postgresql", "sqlite"])
+def test_clients_of_a_database_lose_nothing(postgres_server, store):
+    loaded(store, "3", "100")
+
+
 @pytest.mark.parametrize("store", ["s3", "tiered"])
 def test_clients_of_a_bucket_lose_nothing(s3_server, store):
     loaded(store, "2", "60")
