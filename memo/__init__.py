@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._dependencies import Package as Package
     from ._dependencies import Value as Value
     from ._persist import persist as persist
+    from ._reference import Reference as Reference
     from .errors import DamagedError as DamagedError
     from .errors import MemoError as MemoError
     from .errors import MemoWarning as MemoWarning
@@ -68,6 +69,7 @@ _HOMES = {
     "SlowerThan": "policies",
     "StoreIf": "policies",
     "Tags": "policies",
+    "Reference": "_reference",
     "Ttl": "policies",
     "UnkeyableError": "errors",
     "UnstorableError": "errors",

@@ -89,7 +89,11 @@ class AsyncHandle(Handle):
     def attributes(self) -> dict[str, Callable[..., Any]]:
         handles = {name: _off_the_loop(function) for name, function in super().attributes().items()}
         batches = {"map": self._mapped, "starmap": self._starmapped, "as_completed": self._no_executor}
-        return {**handles, **batches, "refresh": self._refreshed}
+        return {**handles, **batches, "refresh": self._refreshed, "call_and_shelve": self._shelved}
+
+    async def _shelved(self, *args: Any, **kwargs: Any) -> Any:
+        found = await in_thread(self.found, args, kwargs)
+        return found or await in_thread(self.shelved, args, kwargs, await self.runner.wrapper(*args, **kwargs))
 
     async def _mapped(self, inputs: Iterable[Any], progress: Any = False, chunk: int = 100, **bound: Any) -> list[Any]:
         """The results for many inputs, in their order; at most ``chunk`` calls are under way at once."""

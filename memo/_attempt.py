@@ -10,6 +10,7 @@ from time import monotonic, perf_counter, sleep
 
 from . import events
 from ._flight import INSIDE
+from .errors import UnkeyableError
 from .model import Event, Hit, Raised
 
 TYPE_CHECKING = False
@@ -241,6 +242,8 @@ class Attempt:
                 f"what {runner.name} reads from outside changed while it ran, so its result was returned, not stored",
             )
             return False
+        if runner.cache().detect_mutation and self._mutated():
+            return False
         if self.anew:
             runner.touch(opened, call)  # a flight under way sees that it is overtaken
             self.before = opened.head(call.key)
@@ -268,4 +271,22 @@ class Attempt:
         runner.swept(opened)
         if runner.purging:
             runner.purging = opened.purge(call.scope, state.mark, _PURGE)
+        return True
+
+    def _mutated(self) -> bool:
+        """Whether the function changed an argument, so that its result belongs to another call; then it says so."""
+        runner = self.runner
+        try:
+            call, key = runner.call_of(self.state, self.values)
+        except UnkeyableError:  # it had a key before
+            call, key = None, b"\x02"
+        if call is not None and call.key == self.call.key:
+            return False
+        notes, names, _ = _explain.look(runner, self.call, self.captures, key)
+        before = self.looked[0]
+        changed = [n for i, n in enumerate(names) if notes[4 * i : 4 * i + 4] != before[4 * i : 4 * i + 4]]
+        changed = changed or list(names if len(names) == 1 else ())  # what can't be told apart by its note
+        which = f"its argument {' and '.join(map(repr, changed))}" if changed else "an argument"
+        text = f"{runner.name} changed {which} while it ran, so its result was returned, not stored (detect_mutation)"
+        events.warn_once(f"{runner.name}:mutation", text)
         return True

@@ -72,6 +72,8 @@ class Cache:
         trust: "pickle", or "data": entries whose loading could run code (pickles) are neither made nor read; the default
             serializer is then "auto", without its pickles.
         trust_folder: load pickles from a folder that other users own or may write to, and without a warning from a URL.
+        detect_mutation: look at the arguments once more after each computation: a function that changed one of them is
+            reported, and its result not stored.
         strict: raise what goes wrong in the cache instead of warning and computing.
 
     Raises:
@@ -95,6 +97,7 @@ class Cache:
         sign: str | bytes | Sequence[str | bytes] | None = None,
         trust: str = "pickle",
         trust_folder: bool = False,
+        detect_mutation: bool = False,
         strict: bool = False,
         **unknown: object,
     ) -> None:
@@ -130,6 +133,7 @@ class Cache:
         self._opened: Opened | None = None
         self._left_alone_until = 0.0
         self._verified: dict[str, object] = {}
+        self.detect_mutation = bool(detect_mutation)
         self.clock = time  #: seconds since the epoch; handed to policies, replaced in tests
 
     def __reduce__(self) -> tuple[Callable[..., Cache], tuple[dict[str, Any]]]:
@@ -148,6 +152,7 @@ class Cache:
                 "sign": self._secrets,
                 "trust": self.trust,
                 "trust_folder": self.trust_folder,
+                "detect_mutation": self.detect_mutation,
                 "strict": self.strict,
             },
         )
@@ -498,7 +503,7 @@ class Cache:
 
 
 _OPTIONS = (
-    "checksum", "compress", "evict", "front_ttl", "location", "max_entries", "max_size", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust", "trust_folder",
+    "checksum", "compress", "detect_mutation", "evict", "front_ttl", "location", "max_entries", "max_size", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust", "trust_folder",
 )  # fmt: skip
 
 

@@ -135,6 +135,10 @@ class Flights:
                 parent = parent.parent
             return flight, False
 
+    def under_way(self) -> list[Flight]:
+        with _guard:
+            return list(self._flights.values())
+
     def leave(self, flight: Flight) -> bool:
         """The caller does not wait for it any more; whether nobody else wants it."""
         parent = INSIDE.get()
@@ -183,7 +187,7 @@ def stop_beating() -> bool:
 def under_way() -> dict[Flights, list[Flight]]:
     """What is being computed in this process, by its place."""
     with _guard:
-        return {one: list(one._flights.values()) for one in list(_all) if isinstance(one, Flights) and one._flights}
+        return {one: one.under_way() for one in list(_all) if isinstance(one, Flights) and one._flights}
 
 
 # one for all places, since a chain of waits may lead over several; a generator that is collected inside takes it again

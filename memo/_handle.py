@@ -16,7 +16,7 @@ from ._run import Runner, raise_again
 from ._state import shorten
 from ._wrapper import SHORT
 from .errors import NotCachedError, UnkeyableError
-from .model import Call, Hit, Miss, Raised
+from .model import Call, Hit, Miss, Raised, Stale
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,13 +26,25 @@ if TYPE_CHECKING:
 
     from ._map import Done
     from ._opened import Opened
+    from ._plan import Plan
+    from ._reference import Reference
     from ._state import State
     from .explain import Looked, Why
     from .protocols import CacheInfo, Entry
 
 #: handles that take the function's arguments, and how many of their own come first
-_WITH_ARGUMENTS = {"cache_key": 0, "is_cached": 0, "get": 0, "get_or": 1, "set": 1, "delete": 0, "refresh": 0, "why": 0}
-_BATCHES = ("map", "starmap", "as_completed")
+_WITH_ARGUMENTS = {
+    "cache_key": 0,
+    "is_cached": 0,
+    "get": 0,
+    "get_or": 1,
+    "set": 1,
+    "delete": 0,
+    "refresh": 0,
+    "why": 0,
+    "call_and_shelve": 0,
+}
+_BATCHES = ("map", "starmap", "as_completed", "plan")
 _WITHOUT = ("cache_info", "cache_clear", "cache_parameters", "entries")
 
 
@@ -227,6 +239,50 @@ class Handle:
 
         inputs = list(inputs)
         return completed(Batch(self.runner, [(one,) for one in inputs], partial, executor, progress, chunk), inputs)
+
+    def plan(self, calls: Iterable[Iterable[Any]], *, partial: Any = ((), {})) -> Plan:
+        """What a batch would find: how many hit, miss, are stale or wait, and the seconds that computing would take.
+
+        Each call is its positional arguments. Computes nothing, loads nothing.
+        """
+        from ._plan import plan
+
+        return plan(self.runner, calls, partial)
+
+    # ------------------------------------------------------------------------------------------- references
+
+    def call_and_shelve(self, *args: Any, **kwargs: Any) -> Reference:
+        """As the call, but gives a reference: ``.get()`` loads the result, ``.key`` and ``.head`` say what it is.
+
+        It pickles small. As an argument of another persisted function it counts as its value, which is not loaded for it.
+        """
+        return self.found(args, kwargs) or self.shelved(args, kwargs, self.runner.wrapper(*args, **kwargs))
+
+    def found(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reference | None:
+        """The reference, where the result is there and its value need not be loaded."""
+        from ._reference import known
+
+        runner = self.runner
+        state, call, opened, _ = self._call(args, kwargs)
+        mode = settings.current(runner.name, runner.mode, runner.file).name
+        if state is None or opened is None or mode == "refresh":
+            return None
+        reference = known(runner.cache(), opened, call, state.mark)
+        head = reference.head if reference is not None else None
+        if head is None or isinstance(runner.policy().fresh(head.stamp, head, call, runner.cache().clock()), Stale):
+            return None
+        runner.hit(call, Hit(head, None))
+        return reference
+
+    def shelved(self, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Reference:
+        """The reference to what the call gave."""
+        from ._reference import Reference, shelved
+
+        cache = self.runner.cache()
+        state, call, opened, _ = self._call(args, kwargs)
+        if state is None or opened is None:
+            return Reference(cache, call.function, "", b"", (value,))
+        return shelved(cache, opened, call, value)
 
     # ----------------------------------------------------------------------------------------------- inside
 

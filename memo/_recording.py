@@ -256,9 +256,9 @@ class GeneratorHandle(Handle):
             tape.close()
 
     def starmap(self, *args: Any, **kwargs: Any) -> Any:
-        raise OptionError(f"{self.runner.name} is a generator function: go through its items, for each input in turn")
+        raise OptionError(f"{self.runner.name} is a generator function: go through its items")
 
-    map = as_completed = starmap
+    map = as_completed = call_and_shelve = starmap
 
     def refresh(self, *args: Any, **kwargs: Any) -> Items:
         runner: Any = self.runner

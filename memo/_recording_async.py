@@ -209,6 +209,10 @@ async def _replayed(replay: Replay) -> Items:
 class AsyncGeneratorHandle(AsyncHandle, GeneratorHandle):
     """Coroutines; ``refresh`` gives an async generator that computes anew, ``set`` takes any iterable."""
 
+    def attributes(self) -> dict[str, Any]:
+        batches = dict.fromkeys(("map", "starmap", "as_completed", "call_and_shelve"), self.starmap)
+        return {**super().attributes(), **batches}
+
     async def _refreshed(self, *args: Any, **kwargs: Any) -> Any:
         runner: Any = self.runner
         attempt = await in_thread(self.anew, args, kwargs)

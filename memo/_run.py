@@ -17,6 +17,7 @@ from ._attempt import Attempt
 from ._call import full_name, make_call, scope_of
 from ._counts import Counts
 from ._options import Options
+from ._reference import Reference, unwrapped
 from ._state import State
 from ._sweep import Current, Sweep, leave
 from ._wrapper import SHORT, Parameters, generate, passes_on
@@ -334,6 +335,8 @@ class Runner:
         from .fingerprint import encode
 
         names, key = self.counted, self.options.key
+        if Reference in map(type, values):
+            values = unwrapped(values)
         if self._inner is not None:
             names, values = self._inner.made(names, values)
         if callable(key):

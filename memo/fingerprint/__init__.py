@@ -10,15 +10,15 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._hooks import File, HashBy, NoHash, hasher, marks
-    from ._values import digest, encode, fingerprint
+    from ._values import digest, encode, encoding, fingerprint
 
-__all__ = ["File", "HashBy", "NoHash", "digest", "encode", "fingerprint", "hasher", "marks"]
+__all__ = ["File", "HashBy", "NoHash", "digest", "encode", "encoding", "fingerprint", "hasher", "marks"]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in ("digest", "encode", "fingerprint"):
+    if name in ("digest", "encode", "encoding", "fingerprint"):
         from . import _values as home
     else:
         from . import _hooks as home  # type: ignore[no-redef]

@@ -69,6 +69,8 @@ def handler_of(cls: type) -> Handler:
     for base in cls.__mro__:
         if base in HASHERS:
             return _taught(cls, HASHERS[base], "hasher")
+    if cls.__module__ == "memo._reference":  # a reference is worth the value it leads to
+        return lambda value: value.encoding
     if hasattr(cls, "__memo_fingerprint__"):
         return _taught(cls, cls.__memo_fingerprint__, "__memo_fingerprint__")
     if hasattr(cls, "__dask_tokenize__"):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["digest", "encode", "fingerprint"]
+__all__ = ["digest", "encode", "encoding", "fingerprint"]
 
 PLAIN = frozenset({int, str, float, bool, type(None), bytes, complex})
 ORDERED = frozenset({int, str, bytes})  #: what ``sorted`` puts into one order only, for items of one type
@@ -65,6 +65,16 @@ def encode(parameters: tuple[str, ...], values: tuple[Any, ...]) -> bytes:
         parts.append(part)
     raw = b"\x02" + len(parts).to_bytes(4, "little") + b"".join(parts)
     return raw if len(raw) <= FRONT else b"\x01" + digest(raw)
+
+
+def encoding(value: Any) -> bytes:
+    """The canonical encoding of one value, as it is part of a call's: what a reference to it gives in its place."""
+    part = flat(value)
+    if part is None:
+        from ._graph import encodings
+
+        part = encodings((value,), ("value",), [])[0]
+    return part
 
 
 def fingerprint(value: Any, path: str = "value") -> bytes:
