@@ -42,11 +42,13 @@ if TYPE_CHECKING:
     from .policies import Version as Version
     from .policies import all_of as all_of
     from .policies import any_of as any_of
+    from .protocols import AsyncPersisted as AsyncPersisted
     from .protocols import CacheInfo as CacheInfo
     from .protocols import Persisted as Persisted
     from .settings import mode as mode
 
 _HOMES = {
+    "AsyncPersisted": "protocols",
     "Cache": "_cache",
     "CacheInfo": "protocols",
     "DamagedError": "errors",

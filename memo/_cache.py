@@ -19,7 +19,7 @@ from ._opened import Opened, open_place
 from ._place import absolute, is_url, shown
 from .errors import DamagedError, OptionError, UnreachableError, UnstorableError
 from .model import Call, Fresh, Head, Hit, Miss, Raised, Record, Stale
-from .protocols import Codec, Policy, Serializer, Storage
+from .protocols import CachePersist, Codec, Policy, Serializer, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,13 +178,14 @@ class Cache:
         return self._open().storage
 
     @property
-    def persist(self) -> Callable[..., Any]:
+    def persist(self) -> CachePersist:
         """``@cache.persist`` and ``@cache.persist(...)``: ``memo.persist`` with ``cache=self``."""
         from functools import partial
 
         from ._persist import persist
 
-        return partial(persist, cache=self)
+        bound: Any = partial(persist, cache=self)
+        return bound  # type: ignore[no-any-return]
 
     cache = persist  # as joblib.Memory spells it: Pipeline(memory=Cache(...)) of scikit-learn calls it
 

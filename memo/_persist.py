@@ -10,7 +10,7 @@ from .errors import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
     from datetime import datetime, timedelta
     from os import PathLike
     from typing import Any, ParamSpec, TypeVar, overload
@@ -19,11 +19,29 @@ if TYPE_CHECKING:
     from ._location import Default
     from .model import Call, Head
     from .policies._depends import Dependency
-    from .protocols import Persisted, Policy, Serializer, Storage
+    from .protocols import (
+        AsyncPersisted,
+        AsyncPersistedItems,
+        Decorator,
+        Persisted,
+        Policy,
+        Serializer,
+        Storage,
+    )
 
     P = ParamSpec("P")
     R = TypeVar("R")
 
+    @overload
+    def persist(function: Callable[P, Coroutine[Any, Any, R]], /, **options: Any) -> AsyncPersisted[P, R]: ...
+    @overload
+    def persist(
+        function: Callable[P, AsyncGenerator[R, Any]], /, **options: Any
+    ) -> AsyncPersistedItems[P, AsyncGenerator[R, Any]]: ...
+    @overload
+    def persist(
+        function: Callable[P, AsyncIterator[R]], /, **options: Any
+    ) -> AsyncPersistedItems[P, AsyncIterator[R]]: ...
     @overload
     def persist(function: Callable[P, R], /, **options: Any) -> Persisted[P, R]: ...
     @overload
@@ -52,7 +70,7 @@ if TYPE_CHECKING:
         policy: Policy | None = None,
         mode: str | None = None,
         wait: str | float | timedelta | None = None,
-    ) -> Callable[[Callable[P, R]], Persisted[P, R]]: ...
+    ) -> Decorator: ...
     def persist(function: Any = None, /, **options: Any) -> Any: ...
 
 else:  # overloads cost importing typing; the implementation is all that runs

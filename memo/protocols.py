@@ -7,7 +7,16 @@ the four verbs for each, so that a storage with nothing but the verbs is complet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, Self, TypeVar, overload, runtime_checkable
 
@@ -155,6 +164,17 @@ class Policy(Protocol):
         ...
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from typing import TypeAlias
+
+    from ._map import Done
+    from ._plan import Plan
+    from ._reference import Reference
+
+    Progress: TypeAlias = bool | Callable[[int, int], object]
+
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
@@ -172,7 +192,7 @@ class CacheInfo(NamedTuple):
     seconds_saved: float  #: what the hits of this process would have taken to compute
 
 
-class Persisted(Protocol[P, R]):
+class Persisted(Protocol[P, R]):  # type: ignore[misc]
     """A persisted function, for type checkers: the function itself, with handles on it.
 
     Every handle that takes arguments takes those of the function. On a method they are bound like the method itself.
@@ -202,6 +222,116 @@ class Persisted(Protocol[P, R]):
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     def entries(self) -> list[Entry]: ...
     def why(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> Reference: ...
+    def plan(self, calls: Iterable[Iterable[Any]], /) -> Plan: ...
+    def map(
+        self,
+        inputs: Iterable[Any],
+        executor: Executor | None = None,
+        progress: Progress = False,
+        chunk: int | None = None,
+    ) -> list[R]: ...
+    def starmap(
+        self,
+        inputs: Iterable[Iterable[Any]],
+        executor: Executor | None = None,
+        progress: Progress = False,
+        chunk: int | None = None,
+    ) -> list[R]: ...
+    def as_completed(
+        self,
+        inputs: Iterable[Any],
+        executor: Executor | None = None,
+        progress: Progress = False,
+        chunk: int | None = None,
+    ) -> Iterator[Done]: ...
+
+
+class AsyncHandles(Protocol[P, R]):
+    """The handles of ``async def`` functions: coroutines, since each may have to read or write."""
+
+    @property
+    def __name__(self) -> str: ...
+    async def cache_info(self) -> CacheInfo: ...
+    async def cache_clear(self) -> None: ...
+    async def cache_parameters(self) -> dict[str, Any]: ...
+    async def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
+    async def is_cached(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
+    async def get(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    async def get_or(self, default: S, /, *args: P.args, **kwargs: P.kwargs) -> R | S: ...
+    async def set(self, value: Any, /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+    async def delete(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    async def entries(self) -> list[Entry]: ...
+    async def why(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+
+class AsyncPersisted(AsyncHandles[P, R], Protocol[P, R]):  # type: ignore[misc]
+    """A persisted ``async def`` function: what it gives is to be awaited, as before."""
+
+    @property
+    def __wrapped__(self) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(
+        self: AsyncPersisted[Concatenate[Any, Q], S], instance: object, owner: type | None = None, /
+    ) -> AsyncPersisted[Q, S]: ...
+    async def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> Reference: ...
+    async def plan(self, calls: Iterable[Iterable[Any]], /) -> Plan: ...
+    async def map(self, inputs: Iterable[Any], progress: Progress = False, chunk: int = 100) -> list[R]: ...
+    async def starmap(
+        self, inputs: Iterable[Iterable[Any]], progress: Progress = False, chunk: int = 100
+    ) -> list[R]: ...
+
+
+class AsyncPersistedItems(AsyncHandles[P, R], Protocol[P, R]):
+    """A persisted async generator function; R is what a call gives: an async iterator."""
+
+    @property
+    def __wrapped__(self) -> Callable[P, R]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(
+        self: AsyncPersistedItems[Concatenate[Any, Q], S], instance: object, owner: type | None = None, /
+    ) -> AsyncPersistedItems[Q, S]: ...
+
+
+class Decorator(Protocol):
+    """``@persist(...)``: whatever it decorates keeps its signature and kind."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, S]], /) -> AsyncPersisted[P, S]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, AsyncGenerator[S, Any]], /
+    ) -> AsyncPersistedItems[P, AsyncGenerator[S, Any]]: ...
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[S]], /) -> AsyncPersistedItems[P, AsyncIterator[S]]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, function: Callable[P, S], /) -> Persisted[P, S]: ...
+
+
+class CachePersist(Protocol):
+    """``@cache.persist`` and ``@cache.persist(...)``."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, S]], /, **options: Any) -> AsyncPersisted[P, S]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, AsyncGenerator[S, Any]], /, **options: Any
+    ) -> AsyncPersistedItems[P, AsyncGenerator[S, Any]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, AsyncIterator[S]], /, **options: Any
+    ) -> AsyncPersistedItems[P, AsyncIterator[S]]: ...
+    @overload
+    def __call__(self, function: Callable[P, S], /, **options: Any) -> Persisted[P, S]: ...
+    @overload
+    def __call__(self, /, **options: Any) -> Decorator: ...
 
 
 class Entry(NamedTuple):
