@@ -56,7 +56,7 @@ class Cache:
             the place that ``memo where`` shows.
         storage: "sqlite", "files", "shelve", "memory", or an object with the four verbs of ``memo.protocols.Storage``.
             By default what the place was made with; for a new one sqlite, on a network disk files.
-        serializer: "pickle" (default), "json", "auto", ... or an object with ``name``, ``dump`` and ``load``.
+        serializer: "pickle" (default; with the storages "hdf5" and "pytables" the one of that name for what it takes), "json", "auto", ... or an object with ``name``, ``dump`` and ``load``.
         policy: what decides how long an entry is good, for all functions of this cache; see ``memo.policies``.
         max_size: bytes, or text such as "2 GB": what all entries of the place may take together. Written in the place.
         max_entries: how many entries the place may hold.
@@ -113,7 +113,9 @@ class Cache:
         self.codecs: tuple[Codec, ...] = codecs.chain(compress)
         _one_of("trust", trust, ("pickle", "data"))
         self.trust, data_only = trust, trust == "data"
-        if data_only and (serializer is None or serializer == "auto"):
+        if serializer is None and storage in ("hdf5", "pytables"):
+            serializer = serializers.Auto(pickle=not data_only, first=(storage,))
+        elif data_only and (serializer is None or serializer == "auto"):
             serializer = serializers.Auto(pickle=False)
         self.serializer = serializers.serializer("pickle" if serializer is None else serializer)
         if data_only and not serializers.is_safe(self.serializer):

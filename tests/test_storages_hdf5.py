@@ -384,3 +384,26 @@ def test_processes_and_threads_beside_pandas(tmp_path, processes, threads, round
         assert {item.name for item in kind(tmp_path / "place" / kind.__name__).scan()} <= names
     litter = [file for above, _, files in os.walk(tmp_path / "place") for file in files if "_new" in above]
     assert not litter
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "pytables"])
+def test_without_a_serializer_arrays_are_datasets_and_the_rest_is_stored_too(tmp_path, kind):
+    calls = []
+
+    def made():
+        def f(x):
+            calls.append(x)
+            return {"a": np.arange(5)} if x == 1 else {1, 2} if x == 2 else None
+
+        return Cache(f"{kind}:{tmp_path / 'place'}").persist(f, name="h5.default", code="off", version=1)
+
+    for f in (made(), made()):
+        assert f(1)["a"].tolist() == [0, 1, 2, 3, 4]
+        assert f(2) == {1, 2}
+        assert f(3) is None
+    assert calls == [1, 2, 3]
+    found = []
+    for path in (tmp_path / "place").rglob("*.h5"):
+        with h5py.File(path) as file:
+            file.visititems(lambda name, node: found.append((name, node.shape)) if hasattr(node, "shape") else None)
+    assert any(name.endswith("a") and shape == (5,) for name, shape in found), found

@@ -27,20 +27,20 @@ class Auto:
     """bytes and text as they are; arrays as .npy and .npz; tables of pandas, polars and pyarrow as Arrow; what JSON gives
     back (by the function's annotation, as `Json` does) as JSON; everything else as a pickle.
 
-    With ``pickle=False`` never a pickle: ``dump`` raises UnstorableError for what only a pickle could hold. Nothing that
+    ``first`` are names of serializers that are tried before all of these, such as "hdf5". With ``pickle=False`` never a pickle: ``dump`` raises UnstorableError for what only a pickle could hold. Nothing that
     is loaded then runs code.
     """
 
     name = "auto"
 
-    def __init__(self, *, pickle: bool = True) -> None:
+    def __init__(self, *, pickle: bool = True, first: Sequence[str] = ()) -> None:
         from . import serializer
 
-        self.pickle = pickle
+        self.pickle, self.first = pickle, tuple(first)
         self._json = serializer("json")
 
     def __repr__(self) -> str:
-        return f"Auto(pickle={self.pickle!r})"
+        return f"Auto(pickle={self.pickle!r}" + (f", first={self.first!r})" if self.first else ")")
 
     @property
     def safe(self) -> bool:
@@ -50,7 +50,7 @@ class Auto:
         """The serializer for what this function is annotated to return."""
         from . import Json
 
-        bound = Auto(pickle=self.pickle)
+        bound = Auto(pickle=self.pickle, first=self.first)
         bound._json = Json().bind(function)
         return bound
 
@@ -59,7 +59,7 @@ class Auto:
         from . import serializer
 
         refused = []
-        for name in (*_kinds(value), "json", *(["pickle"] if self.pickle else [])):
+        for name in (*self.first, *_kinds(value), "json", *(["pickle"] if self.pickle else [])):
             try:
                 plug = self._json if name == "json" else serializer(name)
                 return plug, plug.dump(value)
