@@ -38,6 +38,11 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("--larger-than", metavar="SIZE", type=_size, help="only what takes more room: 500kB, 2GB, 2GiB")
 
 
+def add_none(parser: ArgumentParser) -> None:
+    """For a command that takes a pattern alone."""
+    parser.set_defaults(older_than=None, larger_than=None, tag=None, expired=False, stale_code=False)
+
+
 def chosen(arguments: Namespace, now: float) -> Filters:
     before = None if arguments.older_than is None else now - arguments.older_than
     return Filters(

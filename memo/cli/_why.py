@@ -29,7 +29,7 @@ def add(command: Callable[[str, Command, str], ArgumentParser]) -> None:
         "-n", "--last", metavar="N", type=_count, default=5, help="how many of each function (default: 5)"
     )
     parser.add_argument("--json", action="store_true", help="for programs: seconds since the epoch")
-    parser.set_defaults(older_than=None, larger_than=None)
+    _filters.add_none(parser)
 
 
 def why(arguments: Namespace) -> None:
