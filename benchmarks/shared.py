@@ -25,7 +25,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,10 +142,7 @@ def postgresql(folder: Path) -> Iterator[str]:
     sys.path.insert(0, str(ROOT / "tests" / "servers"))
     from _postgres import PostgresServer
 
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = PostgresServer(port)
+    server = PostgresServer()
     try:
         server.start("fsync=on", "autovacuum=on", "shared_buffers=128MB")
         yield server.url

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -19,15 +20,18 @@ from typing import Any
 _BIRTH = 30.0  # seconds that a server may take to answer for the first time
 _LIGHT = (
     "shared_buffers=16MB", "max_connections=60", "dynamic_shared_memory_type=mmap", "fsync=off", "autovacuum=off",
-    "unix_socket_directories=", "listen_addresses=127.0.0.1", "logging_collector=off",
+    "unix_socket_directories=", "listen_addresses=127.0.0.1", "logging_collector=off", "wal_level=minimal",
+    "max_wal_senders=0", "max_wal_size=64MB", "min_wal_size=32MB",
 )  # fmt: skip
 
 
 class PostgresServer:
     """Makes its database at once; runs from ``start()`` on. ``data``: a folder for the data, such as a small disk."""
 
-    def __init__(self, port: int, data: Path | None = None) -> None:
-        self.port = port
+    def __init__(self, data: Path | None = None) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
         self.folder = Path(tempfile.mkdtemp(prefix="memo-postgres-"))
         self.data = data or self.folder / "data"
         self.log = self.folder / "log"
@@ -44,10 +48,6 @@ class PostgresServer:
         except BaseException:
             self.remove()
             raise
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
 
     @property
     def url(self) -> str:
@@ -100,6 +100,12 @@ class PostgresServer:
 
     def cont(self) -> None:
         self._signal(signal.SIGCONT)
+
+    def revive(self) -> None:
+        """Whatever a test has done to it: it runs again."""
+        self.cont()
+        if self._process is None or self._process.poll() is not None:
+            self.restart()
 
     def remove(self) -> None:
         """Ended as PostgreSQL wants it, killed if that takes too long, and nothing left on the disk."""

@@ -220,7 +220,7 @@ def _postgres() -> Iterator[PostgresServer]:
     needs("psycopg")
     needs("sqlalchemy")
     try:
-        server = PostgresServer(free_port())
+        server = PostgresServer()
     except ModuleNotFoundError as error:
         not_here(f'there is no PostgreSQL ({error}): pip install "memo-persist[servers]"')
     try:
@@ -233,9 +233,7 @@ def _postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres_server(_postgres: PostgresServer) -> PostgresServer:
     """A running PostgreSQL, the same for all tests of this process: each keeps to tables of its own, and may kill it."""
-    _postgres.cont()
-    if not _postgres.is_running:
-        _postgres.start()
+    _postgres.revive()
     return _postgres
 
 

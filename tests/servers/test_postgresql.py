@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from conftest import free_port
 
 from memo import Cache
 from memo.protocols import Batch, Heads, Locks, Purge, Ranks, Words
@@ -36,7 +35,9 @@ def url(postgres_server, tmp_path):
     """A database of this test alone."""
     name = table_of(tmp_path)
     postgres_server.query(f"CREATE DATABASE {name}")
-    return postgres_server.url_of(name)
+    yield postgres_server.url_of(name)
+    postgres_server.revive()
+    postgres_server.query(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def put(storage, name=NAME, body=b"body", mark=0):
@@ -64,15 +65,15 @@ def python(code, *arguments, folder, **how):
 
 class TestPostgresql(StorageSuite):
     @pytest.fixture(autouse=True)
-    def _server(self, postgres_server):
-        self.server = postgres_server
+    def _server(self, url):
+        self.url = url
 
     def make(self, tmp_path):
-        return Sql(self.server.url, table=table_of(tmp_path), timeout=10)
+        return Sql(self.url, table=table_of(tmp_path), timeout=10)
 
 
-def test_a_stream_of_random_commands(postgres_server, tmp_path):
-    agree(Sql(postgres_server.url, table=table_of(tmp_path), timeout=10), count=1000)
+def test_a_stream_of_random_commands(url):
+    agree(Sql(url, timeout=10), count=1000)
 
 
 # -- the storage itself
@@ -534,9 +535,9 @@ def small_postgres(postgres_server):
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=140m", "tmpfs", disk], capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"a small disk can't be mounted here: {mounted.stderr.strip()}")
-    server = type(postgres_server)(free_port(), disk / "data")
+    server = type(postgres_server)(disk / "data")
     try:
-        server.start("max_wal_size=32MB", "min_wal_size=32MB")
+        server.start("max_wal_size=32MB")
         yield server
     finally:
         server.remove()
