@@ -220,10 +220,10 @@ def test_eviction_by_the_server_breaks_nothing(redis_server):
 
 
 def test_a_lock_is_kept_as_long_as_its_holder_lives(redis_server):
-    one, other = Redis(redis_server.url, lease=0.3), Redis(redis_server.url, lease=0.3)
+    one, other = Redis(redis_server.url, lease=3.0), Redis(redis_server.url, lease=3.0)
     with one.lock(NAME, 0) as had:
         assert had
-        with other.lock(NAME, 1.5) as too:
+        with other.lock(NAME, 4.5) as too:
             assert not too
         with other.lock(OTHER, 0) as another:
             assert another
