@@ -146,7 +146,7 @@ class Attempt:
             self.wait = Wait(self.opened.storage, self.flight, self.call.key)
         if self.wait.is_over():
             return 0.0
-        self.pause = min(self.pause * 1.5, 0.02)
+        self.pause = min(self.pause * 1.5, self.opened.pause)
         return self.pause
 
     def again(self) -> Hit | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from time import monotonic, sleep, time
+from time import monotonic, time
 from typing import Any
 
 from . import _flight
@@ -30,19 +30,39 @@ _IDLE = 10  #: ticks without any computation after which the thread ends
 _DAY = 86400.0
 
 
+_thread: Any = None
+_stop: Any = None  #: an Event
+
+
 def start() -> None:
     """Once a process, while there are computations; called with the guard of ``_flight`` held."""
-    from threading import Thread
+    global _thread, _stop
+    from threading import Event, Thread
 
-    Thread(target=_run, name="memo-beats", daemon=True).start()
+    stop = _stop = Event()
+    _thread = Thread(target=_run, args=(stop,), name="memo-beats", daemon=True)
+    _thread.start()
 
 
-def _run() -> None:
+def _pause() -> None:
+    """Before a fork: a process of one thread can be forked without a warning, and nothing is half written."""
+    if _thread is not None and _thread.is_alive():
+        from threading import current_thread
+
+        _stop.set()
+        if _thread is not current_thread():
+            _thread.join(_BEAT)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_pause, after_in_parent=_flight.beat_again)
+
+
+def _run(stop: Any) -> None:
     since: dict[Flight, float] = {}
     told: dict[Flights, tuple[float, list[Any]]] = {}
     idle = 0
-    while True:
-        sleep(_TICK)
+    while not stop.wait(_TICK):
         now, current = time(), _flight.under_way()
         since = {flight: since.get(flight, now) for flights in current.values() for flight in flights}
         for place in {*current, *told}:

@@ -176,6 +176,15 @@ def _start_beating() -> None:
         _beating = False
 
 
+def beat_again() -> None:
+    """After a fork, in the parent: the thread was stopped for it."""
+    global _beating
+    with _guard:
+        _beating = False
+        if any(one._flights for one in list(_all) if isinstance(one, Flights)):
+            _start_beating()
+
+
 def stop_beating() -> bool:
     """Whether the thread may end: nothing is under way."""
     global _beating

@@ -52,12 +52,14 @@ class Opened:
         url = is_url(place)
         self.flights, lock_file = _shared_flights(place, url and isinstance(storage, Locks))
         self.flights.storage = storage
+        self.pause = 0.02  #: seconds, at most, between two tries to get a key for this process
         self.lock_file = lock_file or LockFile("")
         self._lock: Callable[[str], AbstractContextManager[bool]] | None = None
         if lock_file is not None:
             self._lock = lock_file.lock
         if isinstance(storage, Locks):
             self._lock = lambda name: storage.lock(name, 0)
+            self.pause = 0.2  # each try is a trip
         self.room: Room | None = None
         if limits is not None:
             from ._limits import Room

@@ -109,7 +109,10 @@ class Ranks(Protocol):
 
 @runtime_checkable
 class Locks(Protocol):
-    """Flights beyond one host. Yields True if the lock was had within ``timeout`` seconds, False if not."""
+    """Flights beyond one host. Yields True if the lock was had within ``timeout`` seconds (0: one try), False if not.
+
+    The context may be left by another thread than the one that entered it.
+    """
 
     def lock(self, name: str, timeout: float, /) -> AbstractContextManager[bool]: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -272,3 +273,23 @@ def test_nothing_beats_where_nothing_is_computed(tmp_path: Path) -> None:
     f(1)
     assert list(Cache(tmp_path / "other").storage.scan("flights")) == []
     assert sum(thread.name == "memo-beats" for thread in threading.enumerate()) <= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_of_one_thread_is_forked_and_goes_on_beating(tmp_path: Path) -> None:
+    import threading
+
+    seen = []
+
+    @persist(location=tmp_path / "place", ignore=["seen"])
+    def f(x, seen=seen):
+        until(lambda: records(tmp_path))
+        child = os.fork()
+        if child == 0:
+            os._exit(sum(thread.name == "memo-beats" for thread in threading.enumerate()))
+        seen.append(os.waitpid(child, 0)[1])
+        seen.append(any(thread.name == "memo-beats" for thread in threading.enumerate()))
+        return x
+
+    assert f(1) == 1
+    assert seen == [0, True]
