@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ._attempt import Attempt
 
-_renewing: set[str] = set()  # keys, for which a thread of this process is at it
+_renewing: set[tuple[str, str]] = set()  # place and key, for which a thread of this process is at it
 
 
 class Late(NamedTuple):
@@ -37,22 +37,22 @@ def may_renew(attempt: Attempt) -> bool:
 def in_background(late: Late) -> Any:
     """The old result; the new one is computed by a thread, one a key."""
     attempt = late.attempt
-    key = attempt.call.key
+    key = attempt.opened.place or str(id(attempt.opened)), attempt.call.key
     if key not in _renewing:
         _renewing.add(key)
         from threading import Thread
 
-        Thread(target=_renew, args=(attempt,), name="memo-renew", daemon=True).start()
+        Thread(target=_renew, args=(attempt, key), name="memo-renew", daemon=True).start()
     return attempt.runner.hit(attempt.call, late.hit)
 
 
-def _renew(attempt: Attempt) -> None:
+def _renew(attempt: Attempt, key: tuple[str, str]) -> None:
     try:
         attempt.fly()
     except Exception as error:
         told(attempt, error, "could not be renewed")
     finally:
-        _renewing.discard(attempt.call.key)
+        _renewing.discard(key)
 
 
 def instead(attempt: Attempt, error: BaseException) -> Hit | None:

@@ -309,7 +309,7 @@ def test_cancelling_all_stores_nothing_and_leaves_no_lock(cache: Cache) -> None:
         ended.extend(await asyncio.gather(*tasks, return_exceptions=True))
         assert not await f.is_cached(1)
         # another process could have it now: nothing of ours is in its way
-        assert cache._opened.flights._flights == {}
+        await until(lambda: cache._opened.flights._flights == {})
         again = asyncio.create_task(f(1))
         await until(lambda: len(gates) == 2)
         gates[1].set()
