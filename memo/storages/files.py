@@ -299,11 +299,17 @@ class Files:
 
 
 def _unlink_same(path: str, inode: tuple[int, int]) -> None:
-    """Unlinks the file if it is that one. Taken aside first, so that another one can be put back."""
+    """Unlinks the file if it is that one. Taken aside first, so that another one can be put back.
+
+    Looked at before that, too: a kill before it is put back would lose what another process has just written.
+    """
     folder, file = os.path.split(path)
     stem, dot, suffix = file.partition(".")
     aside = os.path.join(folder, f"{stem}-{os.urandom(4).hex()}{dot}{suffix}")
     try:
+        status = os.lstat(path)
+        if (status.st_ino, status.st_mtime_ns) != inode:
+            return
         os.rename(path, aside)
         status = os.lstat(aside)
         if (status.st_ino, status.st_mtime_ns) != inode:
