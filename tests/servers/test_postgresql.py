@@ -537,7 +537,7 @@ def small_postgres(postgres_server):
         pytest.skip(f"a small disk can't be mounted here: {mounted.stderr.strip()}")
     server = type(postgres_server)(disk / "data")
     try:
-        server.start("max_wal_size=32MB")
+        server.start()
         yield server
     finally:
         server.remove()
