@@ -341,7 +341,7 @@ def test_a_question_of_the_user_that_raises_costs_one_warning(lab: Lab, option: 
     f = lab.again(**{option: [Value(broken)] if option == "depends" else broken})
     with pytest.warns(MemoWarning, match="broken question") as warned:
         assert (f(1), f(1)) == ([1], [1])
-    assert len(warned) == 1
+    assert [w.category for w in warned].count(MemoWarning) == 1  # others come from other tests' garbage
     assert lab.computed() == [1, 1]
 
 

@@ -510,7 +510,7 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     f, calls = counting(tmp_path)
     with pytest.warns(memo.MemoWarning, match="place") as warned:
         assert f(1) == f(1) == [1, 2]
-    assert len(warned) == 1
+    assert [w.category for w in warned].count(memo.MemoWarning) == 1  # others come from other tests' garbage
     assert len(calls) == 2
     assert [p.name for p in place.iterdir()] == ["thesis.txt"]
 
