@@ -200,7 +200,7 @@ async def _computed(attempt: Attempt) -> Any:
             await sleep(found)
         if attempt.flight is not None:
             INSIDE.set(attempt.flight)  # in this task's own context
-        value = await runner.invoke(runner.function, attempt.values)
+        value = await runner.invoke(attempt.function or runner.function, attempt.values)
         attempt.seconds = perf_counter() - attempt.began
     except GeneratorExit:  # its loop was closed: nothing can be awaited any more
         attempt.end()

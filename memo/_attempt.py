@@ -36,6 +36,7 @@ class Attempt:
     lock: AbstractContextManager[bool] | None = None
     before: tuple[bytes, int] | None = None  #: what was there under its key
     joins = True  #: False: compute now, beside whoever does
+    function: Any = None  #: in place of the function itself, where its policy wants to see it run
     asked = False  #: whether the policy was asked, before computing
     anew = False  #: refresh: overwrites whatever is there
     until = 0.0  #: when its patience ends, by the monotonic clock
@@ -81,7 +82,7 @@ class Attempt:
             self.begin()
             inside = None if self.flight is None else INSIDE.set(self.flight)
             try:
-                value = runner.invoke(runner.function, self.values)
+                value = runner.invoke(self.function or runner.function, self.values)
                 self.seconds = perf_counter() - self.began
             finally:
                 if inside is not None:
@@ -173,7 +174,10 @@ class Attempt:
             key = self.front_key if self.state.mutable is None else self.front_key[len(self.captures) :]
             self.looked = _explain.look(runner, self.call, self.captures, key)
         try:
-            self.token = runner.policy().begin(self.call)
+            policy = runner.policy()
+            self.token = policy.begin(self.call)
+            if (around := getattr(policy, "around", None)) is not None:
+                self.function = around(self.token, runner.function)
             self.asked = True
         except Exception as error:
             runner.cache().trouble(f"ask the policy of {runner.name}", error)
@@ -257,6 +261,10 @@ class Attempt:
             runner.cache().trouble(f"ask the policy of {runner.name}", error)
             return False
         if stamp is None:
+            if self.function is not None:
+                from ._touched import told
+
+                told(runner.name, self.token)
             return False
         front = None if self.anew else state.table
         head = runner.cache().store(

@@ -174,6 +174,7 @@ def depends(on: Any) -> Depends:
             found.append(one)
         else:
             raise OptionError(
-                f"depends takes paths, File, Env, Package, Value and objects with state() -> bytes; got {one!r}"
+                f"depends takes paths, Env, Package, Value, persisted functions, references to their results, and objects"
+                f" with state() -> bytes; got {one!r}"
             )
     return Depends(*found)

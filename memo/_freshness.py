@@ -24,7 +24,7 @@ def policy_of(given: dict[str, Any]) -> Policy | None:
         return None
     from . import policies
     from ._cache import checked_policy
-    from ._dependencies import depends
+    from ._made_from import depends
 
     make: dict[str, Callable[[Any], Policy]] = {
         "policy": checked_policy,

@@ -173,5 +173,10 @@ def _fits(function: FunctionType, options: Any) -> None:
                 raise OptionError(
                     f"{option} is not for generators: what {function.__qualname__}() yields is handed on at once"
                 )
+        if getattr(options.policy, "around", None) is not None:
+            raise OptionError(
+                f"depends= on calls of another function is not for generators, as {function.__qualname__}() is:"
+                f" others run between its items; name single results, such as functools.partial(load, 3)"
+            )
     if options.code == "off" and options.version is None:
         raise OptionError('code="off" needs version=: say which version this is, and change it when results change')

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ._cache import Cache
     from ._location import Default
+    from ._reference import Reference
     from .model import Call, Head
     from .policies._depends import Dependency
     from .protocols import (
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
         store_if: Callable[[Any], Any] | None = None,
         store_if_slower_than: str | float | timedelta | None = None,
         cache_exceptions: type[Exception] | Iterable[type[Exception]] | Mapping[type[Exception], Any] | None = None,
-        depends: Iterable[str | PathLike[str] | Dependency] | None = None,
+        depends: Iterable[str | PathLike[str] | Dependency | Callable[..., Any] | Reference] | None = None,
         tags: Iterable[str] | Callable[[Mapping[str, Any], Any], Iterable[str]] | None = None,
         stale_while_revalidate: str | float | timedelta | None = None,
         stale_if_error: str | float | timedelta | None = None,
@@ -101,6 +102,8 @@ else:  # overloads cost importing typing; the implementation is all that runs
             store_if_slower_than: only results that took so long are stored.
             cache_exceptions: classes of exceptions that are stored and raised again, or ``{class: ttl}``.
             depends: files, folders and patterns as paths, `Env`, `Package`, `Value`: when one changes, results are stale.
+                Persisted functions: when a call of them that a result was made from gives another result; a single call by
+                ``functools.partial``, what is stored of it by a reference.
             tags: texts, or a function of (arguments, result) that gives them, for ``cache.clear(tag=)``.
             stale_while_revalidate: for so long after a result expired it is returned at once, while a new one is computed in
                 the background.

@@ -20,6 +20,7 @@ from ._options import Options
 from ._reference import Reference, unwrapped
 from ._state import State
 from ._sweep import Current, Sweep, leave
+from ._touched import TRACES, called
 from ._wrapper import SHORT, Parameters, generate, passes_on
 from .errors import NotCachedError, UnkeyableError
 from .model import Call, Event, Fresh, Hit, Miss, Raised
@@ -103,6 +104,8 @@ class Runner:
         """
         mode, since = settings.NORMAL, 0.0
         if state is None:
+            if TRACES.get() and (noted := called(self, key, values)) is not None:
+                return noted[0]
             mode = settings.current(self.name, self.mode, self.file)
             if mode.name == "refresh":
                 since = mode.since

@@ -1,9 +1,10 @@
 """The socket of policies: what to remember of a call, whether an entry is still good, which entries go first.
 
 The contract is ``memo.protocols.Policy``; a policy is any object with these four methods. Stamps are bytes, time is
-handed in, and an entry sealed by another policy is stale, never an error. Three more a policy may have: ``idle`` (seconds),
-if it looks at the last use, ``good_for`` (seconds) after which entries may be taken off the disk, and ``at(words)``, which
-gives the same policy over the words of a place.
+handed in, and an entry sealed by another policy is stale, never an error. Four more a policy may have: ``idle`` (seconds),
+if it looks at the last use, ``good_for`` (seconds) after which entries may be taken off the disk, ``at(words)``, which
+gives the same policy over the words of a place, and ``around(token, function)``, which gives what runs in the function's
+place, for what is to be seen while it runs.
 """
 
 from __future__ import annotations

@@ -47,6 +47,8 @@ class _Combined:
         self.good_for = shortest if every else inf
         #: the shortest: uses are noticed often enough for each
         self.idle = min((idle for one in policies if (idle := getattr(one, "idle", 0.0))), default=0.0)
+        if any(getattr(one, "around", None) for one in policies):
+            self.around = self._around
 
     def __repr__(self) -> str:
         return f"{self.tag.decode()}_of({', '.join(map(repr, self.policies))})"
@@ -56,6 +58,12 @@ class _Combined:
 
     def begin(self, call: Call, /) -> list[Any]:
         return [policy.begin(call) for policy in self.policies]
+
+    def _around(self, token: list[Any], function: Any, /) -> Any:
+        for policy, one in zip(self.policies, token, strict=True):
+            if (around := getattr(policy, "around", None)) is not None:
+                function = around(one, function)
+        return function
 
     def seal(self, token: list[Any], outcome: Any, /) -> bytes | None:
         stamps = [policy.seal(one, outcome) for policy, one in zip(self.policies, token, strict=True)]
