@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from .model import Item, Record
-from .protocols import Batch, Heads, Locks, Purge, Ranks, Storage, Words
+from .protocols import Batch, Heads, Locks, Look, Purge, Ranks, Storage, Words
 
 
 def heads(storage: Storage) -> Heads:
@@ -28,6 +28,11 @@ def batch(storage: Storage) -> Batch:
 def words(storage: Storage) -> Words:
     """The words of scopes; the fall-back keeps each in an entry ``words/<scope>`` and can't be watched."""
     return storage if isinstance(storage, Words) else EntryWords(storage)
+
+
+def look(storage: Storage) -> Callable[[str, Sequence[str], bool], tuple[Record | None, Sequence[int]]]:
+    """An entry and the words it depends on; the fall-back makes a trip for each."""
+    return storage.look if isinstance(storage, Look) else LookForEach(storage).look
 
 
 def ranks(storage: Storage) -> Ranks:
@@ -83,6 +88,22 @@ class EntryWords:
 
     def watch(self, scope: str, /) -> Sequence[int] | None:
         return None
+
+
+class LookForEach:
+    def __init__(self, storage: Storage) -> None:
+        self._storage, self._words, self._heads = storage, words(storage), heads(storage)
+
+    def look(self, name: str, scopes: Sequence[str], whole: bool, /) -> tuple[Record | None, Sequence[int]]:
+        found = [self._words.word(scope) for scope in scopes]  # first: a change in between then shows in the entry
+        if whole:
+            return self._storage.read(name), found
+        return headed(self._heads.head(name)), found
+
+
+def headed(about: tuple[bytes, int] | None) -> Record | None:
+    """A head as an entry whose body was not asked for."""
+    return None if about is None else Record(*about, b"")
 
 
 def new_word(above: int = 0) -> int:

@@ -21,9 +21,9 @@ from ._place import (
     split_location,
     text_of,
 )
-from .errors import PlaceError, UnreachableError
+from .errors import DamagedError, PlaceError, UnreachableError
 from .model import Call, Record
-from .protocols import Locks, Storage
+from .protocols import Locks, Look, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Opened:
         self.words = _abilities.words(storage)
         self.heads = _abilities.heads(storage)
         self.batch = _abilities.batch(storage)
+        self.look, self.asks = _abilities.look(storage), isinstance(storage, Look)
         url = is_url(place)
         self.flights, lock_file = _shared_flights(place, url and isinstance(storage, Locks))
         self.flights.storage = storage
@@ -169,10 +170,25 @@ class Opened:
             trouble("read", error)
             return None
 
+    def words_with(
+        self, name: str, scope: str, trouble: Callable[[str, Exception], object]
+    ) -> tuple[int, int, Callable[[str], Record | None]] | None:
+        """(the word of edits, the function's mark, what reads the entry ``name``), all of it in one trip."""
+        try:
+            record, (edits, mark) = self.look(name, (f"{scope}.edits", scope), True)
+            return edits, mark, lambda _: record
+        except DamagedError:  # of the entry: reading it once more says so
+            words = self.words_of(scope, trouble)
+            return None if words is None else (*words[1:], self.storage.read)
+        except Exception as error:
+            trouble("read", error)
+            return None
+
     def overtaken(self, call: Call, mark: int, before: tuple[bytes, int] | None) -> bool:
         """Whether the function was cleared, or this very key written or deleted, since its computation began."""
         try:
-            return self.words.word(call.scope) != mark or self.heads.head(call.key) != before
+            record, (word,) = self.look(call.key, (call.scope,), False)
+            return word != mark or (record and record[:2]) != before
         except Exception:
             return False  # the store will say what is wrong
 

@@ -110,14 +110,9 @@ class Runner:
             if mode.name == "refresh":
                 since = mode.since
             if key and mode.name != "off":
-                state = self.valid()
+                state = self.valid(asks=True)
             if state is None:
-                if mode.name == "only-cached":
-                    why = "the cache can't be used" if key else "an argument has no key"
-                    raise NotCachedError(Miss(Call(self.name, "", *self._counted(values)), why))
-                if mode.name != "off":
-                    next(self.counts.misses)
-                return self.invoke(self.function, values)
+                return self._without(mode, key, values)
             captures = state.all_captures()
             front_key = key if state.mutable is None else captures + key
             in_front = state.table is not None and not since
@@ -134,10 +129,18 @@ class Runner:
         call = self.make_call(state, captures, key, values)
         table, policy, now = state.table, self._policy or self.policy(), cache.clock()
         read = None if table is None else table.read
+        if state.asks:
+            found = None if opened is None else opened.words_with(call.key, self.scope, cache.trouble)
+            if found is None:
+                return self._without(mode, key, values)
+            state.edits, state.mark, read = found
+            self._leave(opened, state.followed.version)  # type: ignore[arg-type, union-attr]
         outcome = cache.lookup(call, state.mark, now, policy, since, table, front_key, self.grace, read)
         if isinstance(outcome, Hit):
             return self.hit(call, outcome)
-        if read is not None and outcome.why != "never seen":  # what was read ahead may have been replaced since
+        if (
+            read is not None and table is not None and outcome.why != "never seen"
+        ):  # what was read ahead may have been replaced since
             outcome = cache.lookup(call, state.mark, now, policy, since, table, front_key, self.grace)
             if isinstance(outcome, Hit):
                 return self.hit(call, outcome)
@@ -153,6 +156,15 @@ class Runner:
                 late = _stale.Late(outcome.stale, attempt)
                 return late if self.depart is not Attempt.fly else _stale.in_background(late)
         return self.depart(attempt)
+
+    def _without(self, mode: settings.Mode, key: bytes, values: tuple[Any, ...]) -> Any:
+        """The function itself, where there is no cache to be used."""
+        if mode.name == "only-cached":
+            why = "the cache can't be used" if key else "an argument has no key"
+            raise NotCachedError(Miss(Call(self.name, "", *self._counted(values)), why))
+        if mode.name != "off":
+            next(self.counts.misses)
+        return self.invoke(self.function, values)
 
     def as_before(self, state: State, captures: bytes) -> bool:
         """Whether code and captured data are what they were when the call began; a rebinding to an equal is none."""
@@ -248,12 +260,15 @@ class Runner:
             self._scope = scope_of(self.name)
         return self._scope
 
-    def valid(self) -> State | None:
-        """The State that holds now, a new one if need be; None when there is no usable cache (warned about)."""
-        state = self.state
-        return state if state.holds() else self._renewed(state)
+    def valid(self, asks: bool = False) -> State | None:
+        """The State that holds now, a new one if need be; None when there is no usable cache (warned about).
 
-    def _renewed(self, old: State) -> State | None:
+        ``asks``: where each look at a word is a trip, the caller asks for them together with its entry.
+        """
+        state = self.state
+        return state if state.holds() else self._renewed(state, asks)
+
+    def _renewed(self, old: State, asks: bool) -> State | None:
         """Its front begins empty, since what the old one holds may no longer be good."""
         cache = self.cache()
         opened = cache.ready()
@@ -269,7 +284,8 @@ class Runner:
                 return None
         state = State(self.counts.front, self.encode_values)
         began = monotonic()
-        words = opened.words_of(self.scope, cache.trouble)
+        state.asks = asks and opened.asks and not cache.front_ttl
+        words = (None, 0, 0) if state.asks else opened.words_of(self.scope, cache.trouble)
         if words is None:
             return None
         state.word, state.edits, state.mark = words
@@ -290,7 +306,8 @@ class Runner:
             if followed.mutable is None and self.mode is None:
                 state.watch, state.seen = state.word, state.edits
         opened.states.add(state)
-        self._leave(opened, followed.version)
+        if not state.asks:
+            self._leave(opened, followed.version)
         self.state = state
         return state
 

@@ -26,7 +26,7 @@ class State:
     """Where the wrapper may not ask the front (captures that change in place, no watched word) ``seen`` is -1."""
 
     __slots__ = (
-        "__weakref__", "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "kept", "mark", "mutable", "prefix",
+        "__weakref__", "asks", "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "kept", "mark", "mutable", "prefix",
         "seen", "shorten", "table", "trusted_until", "watch", "word",
     )  # fmt: skip
 
@@ -41,6 +41,7 @@ class State:
     encode: Callable[[tuple[Any, ...]], bytes]
     shorten: Callable[[bytes], bytes]
     # what run() reads
+    asks: bool  #: its words are yet to be asked for, together with the entry: it is for one call alone
     table: Front | None
     word: Sequence[int] | None  #: the watched word; None where the storage has none to watch
     trusted_until: float  #: where words can't be watched: the monotonic time until which what was read of them counts
@@ -56,7 +57,7 @@ class State:
     def __init__(self, hits: count[int], encode: Callable[[tuple[Any, ...]], bytes]) -> None:
         self.watch, self.seen, self.busy, self.check = _NEVER, -1, settings.ACTIVE, None
         self.front, self.kept, self.hits = {}, {}, hits
-        self.encode, self.shorten = encode, shorten
+        self.encode, self.shorten, self.asks = encode, shorten, False
         self.table, self.word, self.edits, self.mark, self.trusted_until = None, None, 0, 0, 0.0
         self.followed, self.captures, self.mutable, self.prefix = None, b"", None, ""
 

@@ -94,6 +94,16 @@ class Words(Protocol):
 
 
 @runtime_checkable
+class Look(Words, Protocol):
+    """Words of a storage that is never watched, where each verb is a trip: an entry and the words it depends on in one.
+
+    The words are those of the same moment as the entry, or of an earlier one. ``whole``: False for an empty body.
+    """
+
+    def look(self, name: str, scopes: Sequence[str], whole: bool, /) -> tuple[Record | None, Sequence[int]]: ...
+
+
+@runtime_checkable
 class Ranks(Protocol):
     """Eviction: a policy turns an entry into one sortable number, the engine removes the lowest.
 

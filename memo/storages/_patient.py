@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
@@ -69,6 +69,8 @@ class Patient:
                 setattr(self, name, verb if name in _PLAIN else self._trip(verb, name in _SHORT))
         if hasattr(storage, "lock"):
             self.lock = self._lock
+        if hasattr(storage, "look"):
+            self.look = self._look
 
     def __reduce__(self) -> tuple[Callable[..., Patient], tuple[Storage, float]]:
         return _patient, (self.storage, self.timeout)
@@ -129,6 +131,15 @@ class Patient:
             return answer
 
         return trip
+
+    def _look(self, name: str, scopes: Sequence[str], whole: bool, /) -> tuple[Record | None, Sequence[int]]:
+        tried, began = self.ask(), self.clock()
+        try:
+            found: tuple[Record | None, Sequence[int]] = self.storage.look(name, scopes, whole)  # type: ignore[attr-defined]
+        except Exception as error:
+            raise self._failed(error, tried)
+        self._answered(began, found[0] is None or len(found[0].body) < _SMALL)
+        return found
 
     def _lock(self, name: str, timeout: float, /) -> AbstractContextManager[bool]:
         return _Lock(self, self.storage.lock(name, timeout))  # type: ignore[attr-defined]

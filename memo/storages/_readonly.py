@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from .. import _abilities
 from ..model import Buffer
-from ..protocols import Storage
+from ..protocols import Look, Storage
 
 
 class ReadOnly:
@@ -24,6 +24,8 @@ class ReadOnly:
         self.read_many = _abilities.batch(storage).read_many
         words = _abilities.words(storage)
         self.word, self.watch = words.word, words.watch
+        if isinstance(storage, Look):
+            self.look = storage.look
 
     def __reduce__(self) -> tuple[type[ReadOnly], tuple[Storage]]:
         return ReadOnly, (self.storage,)

@@ -45,6 +45,7 @@ class Statements:
             named, column.written == sa.bindparam("at", type_=sa.BigInteger)
         )
         self.head = sa.select(column.head, column.mark).where(named)
+        self.heads = sa.select(column.name, column.head, column.mark).where(among)
         self.page = sa.select(*item).where(under).order_by(column.name).limit(first)
         self.delete = sa.delete(table).where(named)
         self.insert = sa.insert(table)

@@ -26,13 +26,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from .. import _abilities, events
-from .._abilities import is_result
+from .._abilities import headed, is_result
 from ..errors import PlaceError, UnreachableError
 from ..model import Buffer, Item, Record
-from ..protocols import Locks, Storage
+from ..protocols import Locks, Look, Storage
 from ._disk import distrusted
 from ._lock import Turns
 from ._patient import Patient
@@ -77,6 +78,9 @@ class Tiered:
         self.rank, self.lowest, self.totals = ranks.rank, ranks.lowest, ranks.totals
         if isinstance(self.far, Locks):  # a fall-back here would hide that there are none beyond this process
             self.lock = self.far.lock
+        if isinstance(self.far, Look):
+            self._far_look = self.far.look
+            self.look = self._look
 
     def __reduce__(self) -> tuple[type[Tiered], tuple[Storage, Storage]]:
         return Tiered, (self.near, self.far)
@@ -175,6 +179,11 @@ class Tiered:
             copy = self._copy(name)
             good = copy is not None and (not is_result(name) or copy[1] == self._edits(name))
             return copy[0][:2] if copy is not None and good else None
+        self._compare(name, found)
+        return found
+
+    def _compare(self, name: str, found: tuple[bytes, int] | None) -> None:
+        """A copy of something else than what the far tier has goes."""
         try:
             near = self._near_heads.head(name)
         except Exception as error:
@@ -182,7 +191,6 @@ class Tiered:
         else:
             if near is not None and (near[0][:-_STAMP], near[1]) != found:
                 self._drop(name)
-        return found
 
     def read_many(self, names: Sequence[str], /) -> Mapping[str, Record]:
         found: dict[str, Record] = {}
@@ -216,13 +224,34 @@ class Tiered:
                 raise
             self._lost(error)
             return known
+        self._heard(scope, value, seen)
+        return value
+
+    def _heard(self, scope: str, value: int, seen: int | None) -> None:
         self._asked[scope] = _Word(value, seen, time.monotonic())
         if self._noted.get(scope, self._pending.get(scope)) != value:
             if self._noted_by_others(scope) is None:
                 self._pending[scope] = value
             else:
                 self._note(scope, value)
-        return value
+
+    def _look(self, name: str, scopes: Sequence[str], whole: bool, /) -> tuple[Record | None, Sequence[int]]:
+        """One far trip: with the words comes the entry where there is no copy of it, else only its head."""
+        whole_far = whole and (not is_result(name) or self._copy(name) is None)
+        with self._turns[name] if whole_far else nullcontext():
+            purged = self._purged
+            try:
+                record, words = self._far_look(name, scopes, whole_far)
+            except Exception:  # each says by itself what of it can be had without the far tier
+                words = [self.word(scope) for scope in scopes]
+                return (self.read(name) if whole else headed(self.head(name))), words
+            for scope, word in zip(scopes, words, strict=True):
+                self._heard(scope, word, None)
+            if whole_far and record is not None and is_result(name):
+                self._keep(name, record, self._edits(name), purged)
+        if not whole:
+            self._compare(name, None if record is None else record[:2])
+        return (self.read(name) if whole and not whole_far else record), words
 
     def bump(self, scope: str, /) -> int:
         # forgotten first: whatever happens now, nobody here goes on by the word as it was

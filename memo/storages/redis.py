@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._abilities import is_result
+from .._abilities import headed, is_result
 from ..errors import OptionError
 from ..model import Buffer, Item, Record
 from ._lease import Leases
@@ -221,6 +221,20 @@ class Redis:
 
                 found = self._unkept = self._unkept or time.time_ns() // 1000
         return int(found)
+
+    def look(self, name: str, scopes: Sequence[str], whole: bool, /) -> tuple[Record | None, Sequence[int]]:
+        key, keys = self._key(name), [self._special("word", scope) for scope in scopes]
+        if whole:
+            *found, value = self._client.mget([*keys, key])
+        else:
+            with self._client.pipeline(transaction=False) as pipe:
+                found, value = pipe.mget(keys).getrange(key, 0, START - 1).execute()
+        words = [self.word(scope) if word is None else int(word) for scope, word in zip(scopes, found, strict=True)]
+        if None in found:  # those were made after what was read, which counts as older
+            return (self.read(name) if whole else headed(self.head(name))), words
+        if not value:
+            return None, words
+        return (record_of(name, value) if whole else headed(head_of(name, value) or self.head(name))), words
 
     def bump(self, scope: str, /) -> int:
         return int(self._client.eval(WORD, 1, self._special("word", scope), 1))

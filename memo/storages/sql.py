@@ -113,6 +113,15 @@ class Sql:
         found = self.head(f"words/{scope}")
         return found[1] if found else 0
 
+    def look(self, name: str, scopes: Sequence[str], whole: bool, /) -> tuple[Record | None, Sequence[int]]:
+        names = {"names": [name, *(f"words/{scope}" for scope in scopes)]}
+        if whole:
+            found = self._records(self._do.read_many, names)
+        else:
+            found = {of: Record(head, mark, b"") for of, head, mark in self._rows(self._do.heads, names)}
+        words = [found[f"words/{scope}"].mark if f"words/{scope}" in found else 0 for scope in scopes]
+        return found.get(name), words
+
     def bump(self, scope: str, /) -> int:
         # begins above the words of a table that was dropped since
         row = self._row(f"words/{scope}", time.time_ns()) | {"size": 0, "head": b"", "body": b""}

@@ -479,6 +479,27 @@ class StorageSuite:
         assert seen == sorted(set(seen))
         assert all(0 <= word < 2**63 for word in seen)
 
+    def test_a_look_brings_an_entry_and_its_words(self, tmp_path: Path) -> None:
+        storage = self.make(tmp_path)
+        look = _abilities.look(storage)
+        word = _abilities.words(storage)
+        assert look("f/1/a", ("f", "g"), True) == (None, [word.word("f"), word.word("g")])
+        assert look("f/1/a", ("f",), False) == (None, [word.word("f")])
+        put(storage, "f/1/a", b"body", b"head", mark=7)
+        bumped = word.bump("f")
+        record, found = look("f/1/a", ("f.edits", "f"), True)
+        assert record is not None
+        assert (record.head, record.mark, bytes(record.body)) == (b"head", 7, b"body")
+        assert list(found) == [word.word("f.edits"), bumped]
+        record, found = look("f/1/a", ("f",), False)
+        assert record is not None
+        assert (record.head, record.mark, bytes(record.body)) == (b"head", 7, b"")
+        assert list(found) == [bumped]
+        put(storage, "f/1/a", b"body", b"h" * 3000)
+        record, _ = look("f/1/a", ("f",), False)
+        assert record is not None
+        assert record.head == b"h" * 3000
+
     def test_words_of_other_scopes_stay(self, tmp_path: Path) -> None:
         words = _abilities.words(self.make(tmp_path))
         scopes = ["f", "f.edits", "g", "tag.0123", "s" * 64]

@@ -238,10 +238,11 @@ def postgres_server(_postgres: PostgresServer) -> PostgresServer:
 
 
 class _Delay:
-    """Between client and server: each answer comes ``seconds`` later."""
+    """Between client and server: each answer comes ``seconds`` later; ``trips`` counts questions, each after an answer."""
 
     def __init__(self, port: int, seconds: float) -> None:
-        self._target, self._seconds = port, seconds
+        self._target, self._seconds, self.trips = port, seconds, 0
+        self._guard = threading.Lock()
         self.socket = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -252,12 +253,20 @@ class _Delay:
             except OSError:
                 return
             server = socket.create_connection(("127.0.0.1", self._target))
-            threading.Thread(target=self._pump, args=(client, server, 0), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, self._seconds), daemon=True).start()
+            asking = [False]
+            threading.Thread(target=self._pump, args=(client, server, 0, asking, True), daemon=True).start()
+            threading.Thread(
+                target=self._pump, args=(server, client, self._seconds, asking, False), daemon=True
+            ).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, seconds: float) -> None:
+    def _pump(
+        self, source: socket.socket, target: socket.socket, seconds: float, asking: list[bool], asks: bool
+    ) -> None:
         try:
             while data := source.recv(1 << 16):
+                with self._guard:
+                    self.trips += asks and not asking[0]
+                    asking[0] = asks
                 time.sleep(seconds)  # this is the slowness itself
                 target.sendall(data)
         except OSError:
@@ -277,4 +286,18 @@ def delayed() -> Iterator[Callable[[int, float], int]]:
 
     yield delay
     for each in delays:
+        each.socket.close()
+
+
+@pytest.fixture
+def counted() -> Iterator[Callable[[int], _Delay]]:
+    """What counts the trips to a port of 127.0.0.1: its own ``socket`` leads there."""
+    counters: list[_Delay] = []
+
+    def count(port: int) -> _Delay:
+        counters.append(_Delay(port, 0.0))
+        return counters[-1]
+
+    yield count
+    for each in counters:
         each.socket.close()
