@@ -257,6 +257,57 @@ class Cache:
         finally:
             opened.look_again()
 
+    # ------------------------------------------------------------------------------------- with other places
+
+    def export(self, path: str | os.PathLike[str], function: str = "*", **filters: Any) -> Any:
+        """Put entries into one file, which ``Cache(path)`` reads in place and ``import_`` takes over.
+
+        Args:
+            path: a name that ends in ``.memo``. An export that is there is replaced, whole.
+            function: pattern on full names.
+            filters: ``tag``, ``older_than``, ``larger_than``, ``expired`` and ``stale_code``, as `clear` has them.
+
+        Returns:
+            what was copied: ``(entries, bytes, functions, same, damaged, left_out)``. Where there is nothing to copy, no
+            file is made.
+
+        Raises:
+            PlaceError: there is another file of that name.
+        """
+        from . import _upkeep, sharing
+
+        chosen = _upkeep.filters(function, self.clock(), **filters)
+        return sharing.export(self._open().storage, path, chosen, keys=self._keys)
+
+    def import_(self, path: str | os.PathLike[str], function: str = "*", *, trust: bool = False, **filters: Any) -> Any:
+        """Take over the entries of a file that `export` made, unless newer ones are here; as `export`.
+
+        Args:
+            trust: also take what runs code when it is loaded (pickles) without being signed by a key known here.
+
+        Raises:
+            PlaceError: it is no such file, or not whole, or ``trust`` would be needed. Then nothing is changed.
+        """
+        return self.pull(path, function, trust=trust, **filters)
+
+    def push(self, place: str | os.PathLike[str], function: str = "*", **filters: Any) -> Any:
+        """Give another place (a folder, a URL) what it lacks, within its limits; it is made if it is not there. As `export`."""
+        from . import _upkeep, sharing
+
+        chosen = _upkeep.filters(function, self.clock(), **filters)
+        return sharing.give(self._open(), place, chosen, keys=self._keys)
+
+    def pull(self, place: str | os.PathLike[str], function: str = "*", *, trust: bool = False, **filters: Any) -> Any:
+        """Take from another place what is lacking here, within this one's limits; as `import_`."""
+        from . import _upkeep, sharing
+
+        chosen = _upkeep.filters(function, self.clock(), **filters)
+        opened = self._open()
+        try:
+            return sharing.take(opened, place, chosen, keys=self._keys, trusted=trust)
+        finally:
+            opened.look_again()
+
     # ------------------------------------------------------------------------------------------ the two steps
 
     def lookup(
@@ -379,9 +430,9 @@ class Cache:
 
     def _limits_of(self, kept: dict[str, Any]) -> Limits | None:
         """Those of the place, which count for all who use it."""
-        from ._limits import Limits
+        from ._limits import limits_of
 
-        there = Limits(kept.get("max_size"), kept.get("max_entries"), kept.get("evict", "lru")) if kept else None
+        there = limits_of(kept)
         if self.limits is not None and there is not None and self.limits != there:
             events.warn_once(
                 f"{self._shown}:limits",
@@ -457,7 +508,7 @@ class Cache:
                     place = getattr(storage, "url", "")
                 secrets = self._secrets or _secrets(os.environ.get("MEMO_SIGNING_KEY", "").split(), "MEMO_SIGNING_KEY")
                 self._keys = tuple(map(_entry.signing_key, secrets))
-                if is_url(place) and not self._keys and not trusted:
+                if (is_url(place) or os.path.isfile(place)) and not self._keys and not trusted:
                     events.warn_once(
                         f"{place}:unsigned",
                         f"results at {self._shown} are not signed, and loading a pickle runs what is in it: who can write there"
@@ -489,6 +540,12 @@ class Cache:
         elif isinstance(error, UnreachableError):  # one warning, whichever step noticed it first
             text = f"the cache at {where} can't be reached ({error}); functions run without it until it answers again"
             cause = f"{where}:{error.kind}"
+        elif isinstance(error, PermissionError) and doing == "store":
+            text = (
+                f"the cache at {where} can only be read here ({error}): what it has is served, what it lacks is computed"
+                f" and not stored"
+            )
+            cause = f"{where}:read-only"
         else:
             text = f"the cache at {where} could not {doing} ({what}); the function runs without it"
             cause = f"{where}:{doing}:{type(error).__name__}:{getattr(error, 'errno', '')}"

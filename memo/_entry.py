@@ -96,6 +96,21 @@ def _threads() -> int:
     return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)
 
 
+def is_signed(data: bytes) -> bool:
+    return data[:4] == _SIGNED
+
+
+def with_stamp(
+    name: str, data: bytes, body: Buffer, stamp: bytes, key: bytes | None = None, new_name: str = ""
+) -> bytes:
+    """The head of an entry, sealed anew with another stamp, and for another name if one is given.
+
+    What the head says of the body must have been verified. A signed one needs ``key``.
+    """
+    head = unpack(data)._replace(stamp=stamp)
+    return sealing(new_name or name, (body,), head, key if is_signed(data) else None)()
+
+
 _new = tuple.__new__
 #: what the variable texts of a head say, by their bytes: a cache has few combinations of serializer, codecs and stamp
 _texts: dict[bytes, tuple[str, tuple[str, ...], bytes]] = {}

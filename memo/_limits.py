@@ -64,6 +64,11 @@ class Limits:
         return ", ".join([*parts, f"evict={self.evict}"]) if parts else "no limits"
 
 
+def limits_of(kept: dict[str, Any]) -> Limits | None:
+    """Those that a place's marker holds."""
+    return Limits(kept.get("max_size"), kept.get("max_entries"), kept.get("evict", "lru")) if kept else None
+
+
 class Room:
     """The limits at work in one open place."""
 

@@ -8,6 +8,8 @@ from _weakrefset import WeakSet
 from . import _abilities, _upkeep, events
 from ._flight import Flights, LockFile
 from ._place import (
+    FILE,
+    FORMAT,
     MARKER,
     Marker,
     is_url,
@@ -72,7 +74,8 @@ class Opened:
             if place:
                 _rooms[place] = self.room
         self.states: WeakSet[State] = WeakSet()  #: made from what is read here
-        self._marker = os.path.join(place, MARKER) if place and not url else ""
+        single = place and not url and os.path.isfile(place)  # a file that memo export made
+        self._marker = place if single else os.path.join(place, MARKER) if place and not url else ""
         self._unmarked = url
         self._named: set[str] = set()
         self.histories: dict[str, Any] = {}  #: of the functions that computed something here, for explain
@@ -98,17 +101,16 @@ class Opened:
         """Keep the function's full name once, so that people can read a listing: keys hold only what is safe."""
         scope = call.scope
         if scope not in self._named:
-            if self._unmarked:
-                self._mark()
+            self.mark()
             name = f"names/{scope}"
             if self.heads.head(name) is None:
                 body = call.function.encode("utf-8", "surrogatepass")
                 self.storage.write(name, [body], lambda: b"", size=len(body), mark=0)
             self._named.add(scope)
 
-    def _mark(self) -> None:
+    def mark(self) -> None:
         """What is behind a URL says, like a folder, who made it; without it the command line takes it for foreign."""
-        if self.heads.head(_PLACE) is None:
+        if self._unmarked and self.heads.head(_PLACE) is None:
             text = text_of(new_marker(self.place.partition("://")[0]))
             self.storage.write(_PLACE, [text], lambda: b"", size=len(text), mark=0)
         self._unmarked = False
@@ -245,6 +247,8 @@ def _shared_flights(place: str, beyond: bool) -> tuple[Flights, LockFile | None]
         return Flights(), None
     if place not in _flights:
         path = "" if beyond else lock_path(place) if is_url(place) else os.path.join(place, "flights.lock")
+        if os.path.isfile(place):  # nothing is stored there, so nobody waits for anybody
+            path = ""
         _flights.setdefault(place, (Flights(), LockFile(path) if path else None))
     return _flights[place]
 
@@ -280,6 +284,8 @@ def open_place(
         return storage, found
     kind = kind or asked
     folder = os.path.abspath(where)
+    if kind is None and (os.path.isfile(folder) or (folder.endswith(FILE) and not os.path.isdir(folder))):
+        return _open_file(folder, trust)
     marker = read_marker(folder)
     if marker is None:
         if not create:
@@ -295,3 +301,19 @@ def open_place(
     if not trust and (why := owner_ok(folder)):
         raise PlaceError(f"{folder} is not trusted: {why}. If you trust who can write there, pass trust_folder=True")
     return open_storage(marker.storage, folder, **marker.options), marker
+
+
+def _open_file(path: str, trust: bool) -> tuple[Storage, Marker]:
+    """What ``memo export`` made, read in place."""
+    from .storages.archive import Archive
+
+    if not os.path.exists(path):
+        raise PlaceError(f"there is no file {path}: memo export makes it (a cache's folder may not end so)")
+    archive = Archive(path)
+    try:
+        manifest = archive.manifest()
+    except PlaceError as error:
+        raise PlaceError(f"{path} can't be a cache: it is a file, and {error}") from None
+    if not trust and (why := owner_ok(path)):
+        raise PlaceError(f"{path} is not trusted: {why}. If you trust who can write there, pass trust_folder=True")
+    return archive, Marker(FORMAT, "archive", str(manifest.get("made_by")), {})

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MARKER = "memo.json"
 TAG = "CACHEDIR.TAG"
+FILE = ".memo"  #: how the names of files end that memo export makes; no folder is made with such a name
 # https://bford.info/cachedir/: backup programs leave out folders with a file CACHEDIR.TAG that begins like this
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 TEMPORARY = ".memo-"  # + 16 hex + ".tmp"

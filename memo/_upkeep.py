@@ -12,10 +12,10 @@ while its mark is its function's "cleared" word; dead ones are misses that still
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import _abilities
-from ._entry import unpack
+from ._entry import is_signed, unpack
 from ._sweep import Current, current, is_expired
 from ._tag import ALL, digest, scope_of
 from .errors import DamagedError
@@ -38,6 +38,25 @@ class Filters(NamedTuple):
     tag: str | None = None
     expired_at: float | None = None  #: only what was not good any more then, in seconds since the epoch
     stale_code: bool = False  #: only what other code made than that which its function used last
+    chosen: Callable[[str], bool] | None = None  #: asked last, for a key
+
+
+def filters(
+    function: str = "*",
+    now: float = 0.0,
+    *,
+    tag: str | None = None,
+    older_than: Any = None,
+    larger_than: Any = None,
+    expired: bool = False,
+    stale_code: bool = False,
+) -> Filters:
+    """From what people write: ages as seconds, text ("7d") or timedelta, sizes as bytes or text ("2 MB")."""
+    from ._units import seconds, size_bytes
+
+    before = None if older_than is None else now - seconds(older_than, "older_than")
+    size = None if larger_than is None else size_bytes(larger_than, "larger_than")
+    return Filters(function, before, size, tag, now if expired else None, stale_code)
 
 
 class Listed(NamedTuple):
@@ -48,6 +67,7 @@ class Listed(NamedTuple):
     head: Head | None  #: None: damaged, or of another format
     size: int  #: bytes of head and body
     live: bool
+    signed: bool = False
 
     @property
     def version(self) -> str:
@@ -101,7 +121,9 @@ def entries(storage: Storage, filters: Filters = Filters()) -> Iterator[Listed]:
     for function, scope, item in _walk(storage, filters.functions):
         if scope not in known:
             known[scope] = words.word(scope)
-        listed = Listed(function, item.name, _head(item, function), item.size, item.mark == known[scope])
+        listed = Listed(
+            function, item.name, _head(item, function), item.size, item.mark == known[scope], is_signed(item.head)
+        )
         if not _selected(listed, filters):
             continue
         if filters.expired_at is not None or filters.stale_code:
@@ -109,7 +131,8 @@ def entries(storage: Storage, filters: Filters = Filters()) -> Iterator[Listed]:
                 currents[scope] = current(storage, scope)
             if not _outlived(storage, listed, filters, currents[scope]):
                 continue
-        yield listed
+        if filters.chosen is None or filters.chosen(listed.key):
+            yield listed
 
 
 def usage(storage: Storage, filters: Filters = Filters()) -> list[Usage]:  # noqa: B008

@@ -21,11 +21,11 @@ PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {
     "_beats", "_call", "_clearing", "_entry", "_flight", "_front", "_limits", "_place", "_project", "_saved", "_sweep", "_upkeep", "events", "settings",
 }  # fmt: skip
-ENGINE = {"_body", "_cache", "_dependencies", "_items", "_location", "_opened", "explain"}
+ENGINE = {"_body", "_cache", "_dependencies", "_items", "_location", "_opened", "explain", "sharing"}
 FACE = {
     "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_made_from", "_map", "_options", "_persist", "_plan", "_recording", "_recording_async", "_reference", "_run", "_stale", "_state", "_touched", "_wrapper",
 }  # fmt: skip
-EDGES = {"flags", "cli", "sharing", "__main__"}
+EDGES = {"flags", "cli", "__main__"}
 
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(LEAVES, LEAVES),

@@ -6,10 +6,9 @@ of each tag, so an entry with another word was cleared. Nothing is listed, and e
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import Any
 
-from memo._tag import ALL, digest, scope_of
+from memo._tag import ALL, ONE, STAMP, digest, scope_of
 from memo.errors import OptionError
 from memo.model import Fresh, Raised, Stale
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
     from memo.model import Call, Head
     from memo.protocols import Words
-
-_TAG = b"tags:"
-_ONE = Struct("<16sQ")
 
 
 class Tags:
@@ -72,16 +68,16 @@ class Tags:
                 return None  # one of these may have been cleared while it ran
         if any(word is None for _, word in token):
             return None
-        return _TAG + bytes((len(token),)) + b"".join(_ONE.pack(digest(tag), word) for tag, word in token)
+        return STAMP + bytes((len(token),)) + b"".join(ONE.pack(digest(tag), word) for tag, word in token)
 
     def fresh(self, stamp: bytes, head: Head, call: Call, now: float, /) -> Fresh | Stale:
-        kept = stamp[len(_TAG) + 1 :]
-        if stamp[: len(_TAG)] != _TAG or len(stamp) <= len(_TAG) or len(kept) != _ONE.size * stamp[len(_TAG)]:
+        kept = stamp[len(STAMP) + 1 :]
+        if stamp[: len(STAMP)] != STAMP or len(stamp) <= len(STAMP) or len(kept) != ONE.size * stamp[len(STAMP)]:
             return Stale("stored without tags")
-        for tag, word in _ONE.iter_unpack(kept):
+        for tag, word in ONE.iter_unpack(kept):
             if self._word(scope_of(tag)) != word:
                 return Stale(f"tag {self._called(tag)} was cleared")
-        if not callable(self.tags) and {digest(tag) for tag in self.tags} != {tag for tag, _ in _ONE.iter_unpack(kept)}:
+        if not callable(self.tags) and {digest(tag) for tag in self.tags} != {tag for tag, _ in ONE.iter_unpack(kept)}:
             return Stale(f"its tags are not {', '.join(map(repr, self.tags))}")
         return misplaced(head, now) or Fresh(0.0)
 
