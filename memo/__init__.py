@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._dependencies import Value as Value
     from ._persist import persist as persist
     from ._reference import Reference as Reference
+    from .errors import CostlyCacheWarning as CostlyCacheWarning
     from .errors import DamagedError as DamagedError
     from .errors import MemoError as MemoError
     from .errors import MemoWarning as MemoWarning
@@ -51,6 +52,7 @@ _HOMES = {
     "AsyncPersisted": "protocols",
     "Cache": "_cache",
     "CacheInfo": "protocols",
+    "CostlyCacheWarning": "errors",
     "DamagedError": "errors",
     "Depends": "policies",
     "Env": "_dependencies",

@@ -59,14 +59,15 @@ class Handle:
         return {name: getattr(self, name) for name in (*_WITHOUT, *_BATCHES, *_WITH_ARGUMENTS)}
 
     def cache_info(self) -> CacheInfo:
-        """Hits, misses and seconds saved of this process; how many entries are stored, and the bytes they take."""
+        """Hits, misses, seconds saved and spent on it by this process; how many entries are stored, and the bytes they take."""
         from .protocols import CacheInfo
 
         counts, listed = self.runner.counts, self.entries()
         size = sum(entry.size for entry in listed)
         limits = self.runner.cache().limits
         maxsize = limits.max_entries if limits is not None else None
-        return CacheInfo(counts.hits, read(counts.misses), maxsize, len(listed), size, counts.seconds_saved)
+        costs = counts.key_seconds, counts.load_seconds
+        return CacheInfo(counts.hits, read(counts.misses), maxsize, len(listed), size, counts.seconds_saved, *costs)
 
     def cache_clear(self) -> None:
         """Forget all results of this function, in every process that shares the cache. O(1)."""

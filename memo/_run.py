@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from _weakrefset import WeakSet
 from math import inf
-from time import monotonic
+from time import monotonic, perf_counter
 
 from . import events, settings
 from ._attempt import Attempt
 from ._call import full_name, make_call, scope_of
-from ._counts import Counts
+from ._counts import SLOW, Counts
 from ._options import Options
 from ._reference import Reference, unwrapped
 from ._state import State
@@ -127,7 +127,7 @@ class Runner:
         opened = cache.ready()
         seen = opened.lock_file.stores[0] if opened is not None else 0
         call = self.make_call(state, captures, key, values)
-        table, policy, now = state.table, self._policy or self.policy(), cache.clock()
+        table, policy, now, began = state.table, self._policy or self.policy(), cache.clock(), perf_counter()
         read = None if table is None else table.read
         if state.asks:
             found = None if opened is None else opened.words_with(call.key, self.scope, cache.trouble)
@@ -137,6 +137,7 @@ class Runner:
             self._leave(opened, state.followed.version)  # type: ignore[arg-type, union-attr]
         outcome = cache.lookup(call, state.mark, now, policy, since, table, front_key, self.grace, read)
         if isinstance(outcome, Hit):
+            self.counts.loaded(perf_counter() - began, outcome.head.seconds)
             return self.hit(call, outcome)
         if (
             read is not None and table is not None and outcome.why != "never seen"
@@ -361,12 +362,18 @@ class Runner:
             names, values = self._inner.made(names, values)
         if callable(key):
             names, values = ("key",), (key(Call(self.name, "", names, values)),)
+        began = perf_counter()
         try:
-            return encode(names, values)
+            encoded = encode(names, values)
         except UnkeyableError:
             if self.cache().on_unkeyable == "bypass":
                 return b""
             raise
+        took = perf_counter() - began
+        self.counts.key_seconds += took
+        if took > SLOW:
+            self.counts.slow_key(took)
+        return encoded
 
     def make_call(self, state: State, captures: bytes, key: bytes, values: tuple[Any, ...]) -> Call:
         if self._all_count:  # the usual case

@@ -30,13 +30,21 @@ def lines() -> list[str]:
     """One line for all functions that were called in this process, and one for each, those that saved most first."""
     each = events.totals()
     whole = events.Totals(
-        "all", sum(one.hits for one in each), sum(one.misses for one in each), sum(one.seconds_saved for one in each)
+        "all",
+        sum(one.hits for one in each),
+        sum(one.misses for one in each),
+        sum(one.seconds_saved for one in each),
+        key_seconds=sum(one.key_seconds for one in each),
+        load_seconds=sum(one.load_seconds for one in each),
     )
     return [f"memo: {_told(whole)}"] + [f"memo:   {one.function}: {_told(one)}" for one in each]
 
 
 def _told(one: Totals) -> str:
-    return f"{one.hits:,} hits, {one.misses:,} misses, {one.seconds_saved:,.3g} s saved"
+    spent = one.key_seconds + one.load_seconds
+    return (
+        f"{one.hits:,} hits, {one.misses:,} misses, {spent:,.2g} s for keys and loads, {one.seconds_saved:,.3g} s saved"
+    )
 
 
 def _say() -> None:

@@ -9,6 +9,7 @@
     ├── DamagedError            stored bytes that fail a check (also a ValueError); inside memo always a miss
     └── UnreachableError        a server that does not answer (also a ConnectionError); inside memo always a miss
     MemoWarning                 the cache could not do its work; the call went on without it
+    └── CostlyCacheWarning      the hits of a function cost more than running it
 
 Each carries its evidence as attributes and survives pickling, since calls cross processes.
 """
@@ -93,3 +94,7 @@ class UnreachableError(MemoError, ConnectionError):
 
 class MemoWarning(UserWarning):
     """The cache could not do its work; the value was returned all the same. Once per cause."""
+
+
+class CostlyCacheWarning(MemoWarning):
+    """The hits of a function cost more than running it would. Once per function, after some twenty hits that lost."""

@@ -170,8 +170,8 @@ def _show(logger: logging.Logger, level: int) -> None:
 # ----------------------------------------------------------------------------------------------------- warnings
 
 
-def warn_once(cause: str, text: str) -> None:
-    """One `MemoWarning` per cause and process; never raises.
+def warn_once(cause: str, text: str, kind: type[MemoWarning] = MemoWarning) -> None:
+    """One `MemoWarning` (or one of its kinds) per cause and process; never raises.
 
     Where the warning filters turn it into an exception (``python -W error``) it is logged instead: the cache does
     not break a call. It points at the nearest line that is not memo's own.
@@ -183,7 +183,7 @@ def warn_once(cause: str, text: str) -> None:
     import warnings
 
     try:
-        warnings.warn(text, MemoWarning, stacklevel=_outside())
+        warnings.warn(text, kind, stacklevel=_outside())
     except Exception:
         _say(_LEVELS["warning"], text)
 
@@ -207,21 +207,24 @@ def _outside() -> int:
 
 
 class Totals(NamedTuple):
-    """What this process did for one function; ``seconds_saved`` is what the hits would have taken to compute."""
+    """What this process did for one function; ``seconds_saved`` is what the hits would have taken to compute.
+
+    ``key_seconds``: what keys of arguments that are not plain took; ``load_seconds``: what hits below the front took.
+    """
 
     function: str
     hits: int = 0
     misses: int = 0
     seconds_saved: float = 0.0
     bytes: int = 0
+    key_seconds: float = 0.0
+    load_seconds: float = 0.0
 
 
 def _plus(a: Totals | None, b: Totals) -> Totals:
     if a is None:
         return b
-    return Totals(
-        a.function, a.hits + b.hits, a.misses + b.misses, a.seconds_saved + b.seconds_saved, a.bytes + b.bytes
-    )
+    return Totals._make((a.function, *(one + more for one, more in zip(a[1:], b[1:], strict=True))))
 
 
 _counts: dict[str, Totals] = {}

@@ -203,6 +203,8 @@ class CacheInfo(NamedTuple):
     currsize: int  #: entries stored for this function, by whatever process
     bytes: int  #: what they take
     seconds_saved: float  #: what the hits of this process would have taken to compute
+    key_seconds: float = 0.0  #: what keys took in this process, of arguments that are not plain
+    load_seconds: float = 0.0  #: what hits took in this process that were not served from memory
 
 
 class Persisted(Protocol[P, R]):  # type: ignore[misc]
