@@ -374,7 +374,7 @@ class Cache:
         if isinstance(fresh, Stale):
             return Miss(call, fresh.why, Hit(head, value), late)
         if front is not None and type(value) is not Raised:
-            front.put(front_key, value, head, fresh.until, load, body)
+            front.put(front_key, value, head, fresh.until, load, body, call.values)
         if idle and now - max(head.used, head.created) > idle / 20:
             self._open().use(call, now)
         if (room := self._opened.room) is not None:  # type: ignore[union-attr]
@@ -423,7 +423,7 @@ class Cache:
             bodies = self.bodies
             load = bodies.load if codecs == () and serializer == bodies.plain else bodies.loader(head)
             if isinstance(fresh, Fresh) and not isinstance(load, str):
-                front.put(front_key, value, head, fresh.until, load, parts[0])
+                front.put(front_key, value, head, fresh.until, load, parts[0], call.values)
         return head
 
     # ------------------------------------------------------------------------------------------------ inside

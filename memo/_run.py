@@ -21,7 +21,7 @@ from ._reference import Reference, unwrapped
 from ._state import State
 from ._sweep import Current, Sweep, leave
 from ._touched import TRACES, called
-from ._wrapper import SHORT, Parameters, generate, passes_on
+from ._wrapper import SHORT, Parameters, generate, is_direct, passes_on
 from .errors import NotCachedError, UnkeyableError
 from .model import Call, Event, Fresh, Hit, Miss, Raised
 
@@ -64,6 +64,8 @@ class Runner:
         )
         inner = passes_on(function)
         self._inner = None if inner is None else Inner(inner, options)
+        #: how many arguments are the key of a front as they are; -1: they are not
+        self._direct = len(self.counted) if is_direct(self.parameters, options.ignore, options.key, self.kind) else -1
         self._all_count = inner is None and len(self.counted) == len(self.parameters.names)
         self.counts = Counts(self.name)
         self._cache: Cache | None = None
@@ -188,6 +190,8 @@ class Runner:
         value = table.plain.get(front_key, ABSENT)
         if value is ABSENT:
             kept = table.kept.get(front_key)
+            if kept is None and self._direct >= 0 and (found := table.at(self._counted(values)[1])) is not ...:
+                kept = found if type(found) is tuple else (_itself, found)
             if kept is None:
                 timed = table.timed.get(front_key)
                 if timed is None or not self._still_fresh(timed[0], timed[3], state, captures, key, values):
@@ -301,7 +305,8 @@ class Runner:
         if state.table is None and (state.word is not None or cache.front_ttl):
             from ._front import Front
 
-            state.table = Front(opened.ahead(state.prefix[:-1]) if state.word is not None else None)
+            direct = self._direct if state.word is not None and followed.mutable is None else -1
+            state.table = Front(opened.ahead(state.prefix[:-1]) if state.word is not None else None, direct)
         if state.word is not None and state.table is not None:
             state.front, state.kept = state.table.plain, state.table.kept
             if followed.mutable is None and self.mode is None:
@@ -447,6 +452,10 @@ class Inner:
             self._makers[name](value) if name in self._makers else value
             for name, value in zip(names, values, strict=True)
         )
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def raise_again(stored: Raised) -> NoReturn:

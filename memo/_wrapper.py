@@ -91,20 +91,41 @@ def passes_on(function: FunctionType) -> FunctionType | None:
 
 
 _BEGIN = """\
-def {make}({r}, {plain}, {short}, {dumps}, {none}, {next}, {type}, {len}, {ValueError}, {Exception}{makers}):
+def {make}({r}{makers}):
     {define} {name}({declaration}):
-        {s} = {r}.state{made}
+        {s} = {r}.state{made}{holds}{direct}
         try:
             {k} = {encoded}
         except {ValueError}:  # marshal knows no text of 2 GB
             {k} = {s}.encode({counted})
         if {len}({k}) > {limit}:
             {k} = {s}.shorten({k})
-        {v} = {s}.check
 """
 
+#: asked once, and before the key is made: what holds when a call begins holds for it
+_HOLDS = """
+        {v} = {s}.check
+        {ok} = {s}.watch[0] == {s}.seen and not {s}.busy and ({v} is None or {v}())"""
+
+#: where plain arguments are of the very types that this function was called with first, they are the key themselves
+_DIRECT = """
+        if {ok}:
+            {kinds}, {k} = {s}.table.direct
+            if {same}:
+                {v} = {k}({counted}, {none})
+                if {v} is not {none}:
+                    if {type}({v}) is not {tuple}:
+                        {next}({s}.hits)
+                        return {v}
+                    try:
+                        {v} = {v}[0]({v}[1])
+                        {next}({s}.hits)
+                        return {v}
+                    except {Exception}:
+                        pass"""
+
 _FRONT = """\
-        if {s}.watch[0] == {s}.seen and not {s}.busy and ({v} is None or {v}()):
+        if {ok}:
             {v} = {s}.front.get({k}, {none})
             if {v} is not {none}:
                 {next}({s}.hits)
@@ -122,7 +143,7 @@ _FRONT = """\
 """
 
 _ITEMS = """\
-        if {s}.watch[0] != {s}.seen or {s}.busy or not ({v} is None or {v}()):
+        if not {ok}:
             {s} = None
         {run}({k}, {values}, {s}){each}
 """
@@ -158,6 +179,12 @@ _KINDS = {
 }
 
 
+def is_direct(parameters: Parameters, ignored: Iterable[str], key: object, kind: str) -> bool:
+    """Whether the arguments that count can be the key of a front as they are: none is made by ``key``, or of ``*args``."""
+    stars = {parameters.varargs, parameters.varkeywords} - {""}
+    return key is None and kind in ("function", "coroutine") and stars <= set(ignored)
+
+
 def generate(
     runner: Any,
     function: FunctionType,
@@ -182,25 +209,22 @@ def generate(
     parameters = parameters.renamed(names)
     ignored = {names.get(name, name) for name in ignored}  # some may be parameters of what a decorator wrapped
     makers = {names[name]: made for name, made in key.items() if name in names} if isinstance(key, dict) else {}
+    given = {
+        "plain": PLAIN, "short": is_short, "dumps": marshal.dumps, "none": _NONE, "next": next, "type": type, "len": len,
+        "tuple": tuple, "ValueError": ValueError, "Exception": Exception,
+    }  # fmt: skip
     p = {
         word: f"{prefix}_{word}"
         for word in (
             "make",
             "r",
-            "plain",
-            "short",
-            "dumps",
-            "none",
-            "next",
-            "type",
-            "len",
-            "ValueError",
-            "Exception",
             "s",
             "k",
             "v",
+            "ok",
             "function",
             "key",
+            *given,
         )
     }
     counted: list[str] = []
@@ -223,6 +247,16 @@ def generate(
         elsewhere = f"await {p['r']}.encoded({tuple_})"
         plainly = encoded.startswith(p["dumps"])
         encoded = f"{p['dumps']}({tuple_}, 2) if {p['short']}({tuple_}) else {elsewhere}" if plainly else elsewhere
+    direct = ""
+    if is_direct(parameters, ignored, key, kind):
+        kinds = [f"{prefix}_kind_{number}" for number in range(len(counted))]
+        direct = _DIRECT.format(
+            **p,
+            kinds="(" + "".join(one + ", " for one in kinds) + ")",
+            same=" and ".join(f"{p['type']}({name}) is {one}" for name, one in zip(counted, kinds, strict=True))
+            or "True",
+            counted=tuple_,
+        )
     define, middle, run = _KINDS[kind]
     values = "(" + "".join(name + ", " for name in parameters.names) + ")"
     unpack = f"{values} = {p['v']}" if parameters.names else "pass"
@@ -230,6 +264,8 @@ def generate(
         **p,
         name="wrapper",
         define=define,
+        holds=_HOLDS.format(**p),
+        direct=direct,
         run=run.format(**p),
         each={"generator": ")", "async generator": _EACH.format(**p)}.get(kind, ""),
         encoded_here=encoded_here,
@@ -244,12 +280,11 @@ def generate(
         made="".join("\n        " + line for line in made),
         makers="".join(f", {prefix}_maker_{name}" for name in parameters.names if name in makers),
     )
-    scope: dict[str, Any] = {"__name__": function.__module__}
+    # what it uses are globals of its own: closure cells are copied at every call
+    scope: dict[str, Any] = {"__name__": function.__module__, **{p[word]: it for word, it in given.items()}}
     exec(_compiled(source, function.__name__), scope)
     ordered = [makers[name] for name in parameters.names if name in makers]
-    wrapper, bind, invoke, encode = scope[p["make"]](
-        runner, PLAIN, is_short, marshal.dumps, _NONE, next, type, len, ValueError, Exception, *ordered
-    )
+    wrapper, bind, invoke, encode = scope[p["make"]](runner, *ordered)
     real = {own: name for name, own in names.items()}
     for each in (wrapper, bind, invoke):
         each.__code__ = _named(each.__code__, real)
@@ -267,11 +302,15 @@ _codes: dict[str, CodeType] = {}
 
 
 def _named(code: CodeType, names: dict[str, str]) -> CodeType:
-    """Parameters by their real names, also where they are passed on by name: such names are a tuple among the constants."""
+    """Parameters by their real names, also where they are passed on by name: such names are among the constants."""
     return code.replace(
         co_varnames=tuple(names.get(name, name) for name in code.co_varnames),
         co_consts=tuple(
-            tuple(names.get(one, one) for one in each) if type(each) is tuple and names.keys() & each else each
+            tuple(names.get(one, one) for one in each)
+            if type(each) is tuple and names.keys() & each
+            else names.get(each, each)
+            if type(each) is str
+            else each
             for each in code.co_consts
         ),
     )

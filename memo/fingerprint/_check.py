@@ -231,8 +231,10 @@ def _absent(namespace: dict[str, Any], names: tuple[str, ...], odd: list[tuple[s
 
 def _generate(terms: list[str], values: list[Any], namespace: dict[str, Any]) -> Callable[[], bool]:
     """``def check(): return term and term ...``, under a name that no module has; each ``{}`` is the next of ``values``."""
-    cells = [f"_memo_{i}_" for i in range(len(values))]
-    names = iter(cells)
+    kept = {id(value): value for value in values}  # once each: cells are copied at every call
+    known = {number: f"_memo_{i}_" for i, number in enumerate(kept)}
+    cells = list(known.values())
+    names = iter([known[id(value)] for value in values])
     parts = []
     for term in terms:
         while "{}" in term:
@@ -249,6 +251,6 @@ def _generate(terms: list[str], values: list[Any], namespace: dict[str, Any]) ->
     )
     outer = next(c for c in compile(text, "<memo check>", "exec", dont_inherit=True).co_consts if type(c) is CodeType)
     inner = next(c for c in outer.co_consts if type(c) is CodeType)
-    by_name = dict(zip([*cells, "_memo_gone_"], [*values, _GONE], strict=True))
+    by_name = dict(zip([*cells, "_memo_gone_"], [*kept.values(), _GONE], strict=True))
     closure = tuple(CellType(by_name[name]) for name in inner.co_freevars)
     return FunctionType(inner, namespace, "check", None, closure)
