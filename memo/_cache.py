@@ -200,6 +200,7 @@ class Cache:
         larger_than: Any = None,
         expired: bool = False,
         stale_code: bool = False,
+        where: Callable[[Any], bool] | None = None,
         dry_run: bool = False,
     ) -> Any:
         """Remove entries: all, or those of the functions that match ``function``, older or larger than a limit.
@@ -214,6 +215,8 @@ class Cache:
             tag: only entries with this tag, whatever others they have.
             expired: only what is not good any more, by the ``ttl`` and ``idle_ttl`` with which its function was used last.
             stale_code: only what was made by other code than that which its function used last.
+            where: only entries of which this function says True; it gets each as one with ``function``, ``key``, ``size`` (bytes)
+                and ``head`` (``created``, ``seconds``, ...; None where it can't be read).
             dry_run: only say what would go.
 
         Returns:
@@ -223,12 +226,13 @@ class Cache:
 
         opened = self._open()
         try:
-            if tag is not None and (function, older_than, larger_than, expired, stale_code, dry_run) == (
+            if tag is not None and (function, older_than, larger_than, expired, stale_code, where, dry_run) == (
                 "*",
                 None,
                 None,
                 False,
                 False,
+                None,
                 False,
             ):
                 _upkeep.clear_tag(opened.storage, tag)
@@ -239,6 +243,7 @@ class Cache:
                 tag=tag,
                 expired=expired,
                 stale_code=stale_code,
+                where=where,
                 older_than=None if older_than is None else _units.seconds(older_than),
                 larger_than=None if larger_than is None else _units.size_bytes(larger_than),
                 now=self.clock(),
@@ -253,7 +258,7 @@ class Cache:
 
         opened = self._open()
         try:
-            return _upkeep.prune(opened.storage, functions=function, now=self.clock(), dry_run=dry_run)
+            return _upkeep.prune(opened.storage, filters=_upkeep.Filters(function), now=self.clock(), dry_run=dry_run)
         finally:
             opened.look_again()
 

@@ -38,7 +38,7 @@ class Filters(NamedTuple):
     tag: str | None = None
     expired_at: float | None = None  #: only what was not good any more then, in seconds since the epoch
     stale_code: bool = False  #: only what other code made than that which its function used last
-    chosen: Callable[[str], bool] | None = None  #: asked last, for a key
+    where: Callable[[Listed], bool] | None = None  #: asked last
 
 
 def filters(
@@ -50,13 +50,14 @@ def filters(
     larger_than: Any = None,
     expired: bool = False,
     stale_code: bool = False,
+    where: Callable[[Listed], bool] | None = None,
 ) -> Filters:
     """From what people write: ages as seconds, text ("7d") or timedelta, sizes as bytes or text ("2 MB")."""
     from ._units import seconds, size_bytes
 
     before = None if older_than is None else now - seconds(older_than, "older_than")
     size = None if larger_than is None else size_bytes(larger_than, "larger_than")
-    return Filters(function, before, size, tag, now if expired else None, stale_code)
+    return Filters(function, before, size, tag, now if expired else None, stale_code, where)
 
 
 class Listed(NamedTuple):
@@ -131,7 +132,7 @@ def entries(storage: Storage, filters: Filters = Filters()) -> Iterator[Listed]:
                 currents[scope] = current(storage, scope)
             if not _outlived(storage, listed, filters, currents[scope]):
                 continue
-        if filters.chosen is None or filters.chosen(listed.key):
+        if filters.where is None or filters.where(listed):
             yield listed
 
 
@@ -157,32 +158,33 @@ def clear(
     larger_than: int | None = None,
     expired: bool = False,
     stale_code: bool = False,
+    where: Callable[[Listed], bool] | None = None,
     dry_run: bool = False,
 ) -> Cleared:
     """Forget results, and free their room.
 
-    Without ``older_than`` (seconds) and ``larger_than`` (bytes) whole functions are forgotten, at once and first of
+    Without ``older_than`` (seconds), ``larger_than`` (bytes), ``expired``, ``stale_code`` and ``where`` whole functions are forgotten, at once and first of
     all: what is being computed meanwhile is returned to its caller and not stored. With them only the live entries for
     which all hold. Entries whose age can't be read are never taken to be old: a newer memo may know how to read them.
     """
-    chosen = older_than is not None or larger_than is not None or expired or stale_code
+    chosen = older_than is not None or larger_than is not None or expired or stale_code or where is not None
     if tag is None and not chosen:
         return _clear_functions(storage, functions, dry_run)
     if tag is not None and not chosen and functions == "*" and not dry_run:
         clear_tag(storage, tag)  # first of all: what is being computed meanwhile is not stored
     before = None if older_than is None else now - older_than
-    filters = Filters(functions, before, larger_than, tag, now if expired else None, stale_code)
+    filters = Filters(functions, before, larger_than, tag, now if expired else None, stale_code, where)
     return _clear_entries(storage, filters, dry_run)
 
 
-def prune(storage: Storage, *, now: float, functions: str = "*", dry_run: bool = False) -> Cleared:
+def prune(storage: Storage, *, now: float, filters: Filters = Filters(), dry_run: bool = False) -> Cleared:  # noqa: B008
     """Take off what nobody will be served any more: what is expired, what other code made than that which a function used
-    last, and what was cleared before. What is good stays.
+    last, and what was cleared before; of these, what ``filters`` select. What is good stays.
     """
     currents: dict[str, Current] = {}
     lost: dict[str, str] = {}
     count = size = dead = 0
-    for listed in list(entries(storage, Filters(functions))):
+    for listed in list(entries(storage, filters)):
         scope = listed.key.partition("/")[0]
         if scope not in currents:
             currents[scope] = current(storage, scope)

@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a machine that is busy with other things draws slowly, which says nothing about a strategy
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # MEMO_TEST_SERVERS is not memo's: it tells tests/servers that a missing server is a failure
 for name in [name for name in os.environ if name.startswith("MEMO_") and name != "MEMO_TEST_SERVERS"]:

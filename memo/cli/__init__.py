@@ -116,11 +116,11 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 def _parser() -> argparse.ArgumentParser:
     from memo import __version__
 
-    from . import _clearing, _ps, _reading, _why
+    from . import _clearing, _ps, _reading, _sharing, _why
 
     parser = argparse.ArgumentParser(
         prog="memo",
-        description="See and clear what @persist has stored.",
+        description="See, clear and share what @persist has stored.",
         epilog=_EXIT_CODES,
         formatter_class=_formatter,
         allow_abbrev=False,
@@ -142,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     _clearing.add(command)
     _why.add(command)
     _ps.add(command)
+    _sharing.add(command)
     return parser
 
 

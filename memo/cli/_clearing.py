@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 
 def add(command: Callable[[str, Command, str], ArgumentParser]) -> None:
-    forget = command("clear", clear, "forget stored results: of all functions, or what PATTERN, age and size select")
-    _filters.add(forget)
+    forget = command("clear", clear, "forget stored results: all, or what the filters select")
+    _filters.add_pattern(forget)
     old = command("prune", prune, "take off what nobody is served any more: expired, made by old code, cleared before")
     _filters.add_pattern(old)
     for parser in (forget, old):
+        _filters.add(parser)
         parser.add_argument("-n", "--dry-run", action="store_true", help="show what would go, and leave it")
         parser.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where nobody can answer")
 
@@ -39,12 +40,13 @@ def clear(arguments: Namespace) -> None:
     def run(dry_run: bool) -> Cleared:
         return _upkeep.clear(
             storage,
-            functions=arguments.pattern,
+            functions=_filters.pattern(arguments),
             tag=arguments.tag,
             older_than=arguments.older_than,
             larger_than=arguments.larger_than,
             expired=arguments.expired,
             stale_code=arguments.stale_code,
+            where=_filters.chosen(arguments, time(), storage).where,
             now=time(),
             dry_run=dry_run,
         )
@@ -56,7 +58,8 @@ def prune(arguments: Namespace) -> None:
     location, storage, _ = opened(arguments)
 
     def run(dry_run: bool) -> Cleared:
-        return _upkeep.prune(storage, functions=arguments.pattern, now=time(), dry_run=dry_run)
+        now = time()
+        return _upkeep.prune(storage, filters=_filters.chosen(arguments, now, storage), now=now, dry_run=dry_run)
 
     _take_away(arguments, "prune", location, run, lambda: f"nothing to prune in {location}: all that is there is good")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from memo._units import show_seconds
+from memo._units import show_bytes, show_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,24 @@ def as_json(value: object) -> None:
 def say(text: str) -> None:
     """To standard error, so that what is piped on holds results only."""
     print(f"memo: {escape(text)}", file=sys.stderr)
+
+
+class Progress:
+    """How far a copy is, on standard error where that is a terminal: one line that is written over."""
+
+    def __init__(self) -> None:
+        self._shown, self._next = sys.stderr.isatty(), 0.0
+
+    def __call__(self, done: int, of: int, size: int) -> None:
+        from time import monotonic
+
+        if self._shown and (done == of or monotonic() >= self._next):
+            self._next = monotonic() + 0.1
+            print(f"\r{done:,} of {of:,} entries, {show_bytes(size)} ", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._next:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def ago(then: float | None, now: float) -> str:

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 def add(command: Callable[[str, Command, str], ArgumentParser]) -> None:
     listing = command("ls", ls, "list the functions that have stored results, or the results, newest first")
+    _filters.add_pattern(listing)
     _filters.add(listing)
     listing.add_argument("-e", "--entries", action="store_true", help="one line a stored result")
     totals = command("stats", stats, "how much is stored, and the computing time that it saves")
+    _filters.add_pattern(totals)
     _filters.add(totals)
     place = command("where", where, "which place this is, why this one, what it holds, and the settings in force")
     for parser in (listing, totals, place):
@@ -38,7 +40,7 @@ def add(command: Callable[[str, Command, str], ArgumentParser]) -> None:
 def ls(arguments: Namespace) -> None:
     now = time()
     location, storage, _ = opened(arguments)
-    filters = _filters.chosen(arguments, now)
+    filters = _filters.chosen(arguments, now, storage)
     if arguments.entries:
         entries = [one for one in _upkeep.entries(storage, filters) if one.live]
         entries.sort(key=lambda one: (-(one.head.created if one.head else 0.0), one.key))
@@ -113,7 +115,7 @@ def _entry(one: Listed) -> dict[str, Any]:
 def stats(arguments: Namespace) -> None:
     now = time()
     location, storage, _ = opened(arguments)
-    functions = _upkeep.usage(storage, _filters.chosen(arguments, now))
+    functions = _upkeep.usage(storage, _filters.chosen(arguments, now, storage))
     total = _total(location, functions)
     if arguments.json:
         as_json(total)

@@ -190,6 +190,11 @@ def warn_of_upgrade(function: str, before: dict[str, Any], made: dict[str, Any])
 # ---------------------------------------------------------------------------------------------- without the program
 
 
+def remembered(storage: Storage, scope: str) -> list[Seen]:
+    """The last calls of a function that computed, oldest first, with the texts of their arguments."""
+    return recent(storage, scope)[0]
+
+
 def misses(storage: Storage, scope: str, function: str, limit: int) -> list[tuple[Seen, Why]]:
     """The last calls of a function that computed, newest first, each with its cause, from what is stored alone."""
     calls, captures = recent(storage, scope)

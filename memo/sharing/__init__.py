@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from time import time
 
+from memo._entry import signing_key
 from memo._limits import limits_of
 from memo._opened import Opened, open_place
 from memo._place import absolute, is_url, shown, split_location
@@ -86,7 +87,7 @@ def give(
 
 
 def take(
-    target: Opened,
+    target: Opened | None,
     place: str | os.PathLike[str],
     filters: Filters,
     *,
@@ -95,7 +96,9 @@ def take(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Copied:
-    """What this place lacks of another one, or of a file."""
+    """What this place lacks of another one, or of a file; None is a place that is not there, for a dry run."""
+    if target is None:
+        return copy(open_place(absolute(os.fspath(place)))[0], None, filters, keys=keys, trusted=trusted, dry_run=True)
     where, folder = _other(target, place)
     source, _ = open_place(where)
     return copy(
@@ -110,6 +113,11 @@ def reach(location: str, *, create: bool = False) -> Opened:
     where = absolute(location)
     storage, marker = open_place(where, create=create)
     return Opened(storage, split_location(where)[1], limits_of(marker.limits))
+
+
+def known_keys() -> tuple[bytes, ...]:
+    """Those that signatures are checked with, where no Cache says so: of MEMO_SIGNING_KEY."""
+    return tuple(map(signing_key, os.environ.get("MEMO_SIGNING_KEY", "").split()))
 
 
 def _other(opened: Opened, place: str | os.PathLike[str]) -> tuple[str, str]:
