@@ -11,10 +11,12 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
+from sqlite3 import sqlite_version
 from typing import Any, NamedTuple
 
 from . import __doc__ as what_it_is
 from . import budgets, report, storages
+from .peers import OTHERS, PACKAGES
 from .rows import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +38,10 @@ class Setting(NamedTuple):
     environment: dict[str, str]
 
 
+class Otherwise(Exception):
+    """What another package did instead of what was to be measured."""
+
+
 def environment() -> dict[str, str]:
     """Without the user's own MEMO_* settings, and with modules compiled once: installed peers are compiled already."""
     unwanted = ("MEMO_", "PYTHONDONTWRITEBYTECODE")
@@ -55,9 +61,10 @@ def step(row: str, peer: str, folder: Path, number: int, setting: Setting) -> di
     if done.returncode:
         raise Unmeasured(f"ended with status {done.returncode}")
     answer: dict[str, Any] = json.loads(done.stdout)
-    for problem in ("missing", "wrong"):
-        if problem in answer:
-            raise Unmeasured(answer[problem])
+    if "missing" in answer:
+        raise Unmeasured(answer["missing"])
+    if "wrong" in answer:
+        raise (Otherwise if peer in OTHERS else Unmeasured)(answer["wrong"])
     return answer
 
 
@@ -71,28 +78,40 @@ def turn(row: str, peer: str, setting: Setting) -> dict[str, float]:
     return figures
 
 
-def run(rows: list[str], rounds: int, setting: Setting) -> tuple[dict[str, dict[str, list[float]]], list[str]]:
-    """Figure -> peer -> seconds of each round, and what could not be measured."""
+class Found(NamedTuple):
+    """What a run gave."""
+
+    seconds: dict[str, dict[str, list[float]]]  #: figure -> peer -> that of each round
+    problems: list[str]  #: what could not be measured
+    others: list[str]  #: what other packages did instead
+
+
+def run(rows: list[str], rounds: int, setting: Setting) -> Found:
     figures: dict[str, dict[str, list[float]]] = {}
     problems: dict[tuple[str, str], str] = {}
+    others: dict[tuple[str, str], str] = {}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         for row in rows:
+            if number >= ROWS[row].rounds:
+                continue
             peers = ROWS[row].peers
             for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:  # nobody is always first
-                if (row, peer) in problems:
+                if (row, peer) in problems or (row, peer) in others:
                     continue
                 try:
                     for figure, seconds in turn(row, peer, setting).items():
                         figures.setdefault(figure, {}).setdefault(peer, []).append(seconds)
                 except Unmeasured as error:
                     problems[row, peer] = f"{row}, {peer}: {error}"
+                except Otherwise as error:
+                    others[row, peer] = f"{row}, {peer}: {error}"
     # what went wrong in any round has no figure
-    for row, peer in problems:
+    for row, peer in [*problems, *others]:
         for figure in figures:
             if figure.partition(".")[0] == row:
                 figures[figure].pop(peer, None)
-    return figures, list(problems.values())
+    return Found(figures, list(problems.values()), list(others.values()))
 
 
 def compare(kinds: list[str], options: argparse.Namespace) -> int:
@@ -112,8 +131,8 @@ def compare(kinds: list[str], options: argparse.Namespace) -> int:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
-    for name in ("memo-persist", "blake3", "joblib", "diskcache", "numpy"):
+    found = {"python": platform.python_version(), "sqlite": sqlite_version, "CPUs": str(os.cpu_count())}
+    for name in ("memo-persist", "blake3", *PACKAGES, "numpy"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -133,6 +152,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"default {ROUNDS}")
     parser.add_argument("--folder", type=Path, help="measure on this disk; default: the one of temporary files")
     parser.add_argument("--quick", action="store_true", help="one round of small sizes, to see that it runs")
+    parser.add_argument("--long", action="store_true", help="the rows that take minutes, too")
     parser.add_argument(
         "--storages",
         nargs="*",
@@ -154,23 +174,26 @@ def main() -> int:
 
     if options.storages is not None:
         return compare(options.storages or list(storages.KINDS), options)
-    rows = [row for row in ROWS if not options.only or row in options.only]
+    rows = [row for row in ROWS if row in (options.only or ()) or not (options.only or ROWS[row].long > options.long)]
     asked = [budget for budget in budgets.load() if budget.row in rows]
     disk = options.folder and options.folder.resolve()  # the children work elsewhere
     setting = Setting(options.quick, disk, environment())
-    rounds, problems = run(rows, 1 if options.quick else options.rounds, setting)
-    figures = {figure: {peer: min(seconds) for peer, seconds in line.items()} for figure, line in rounds.items()}
+    found = run(rows, 1 if options.quick else options.rounds, setting)
+    figures = {figure: {peer: min(seconds) for peer, seconds in line.items()} for figure, line in found.seconds.items()}
 
     print(", ".join(f"{name} {version}" for name, version in versions().items()), "", sep="\n")
     print(*report.figures_table(figures), "", sep="\n")
     print(*report.budgets_table(asked, figures), sep="\n")
-    print(*problems, sep="\n", file=sys.stderr)
+    if found.others:
+        print("", "other packages did otherwise, and have no figure there:", *found.others, sep="\n")
+    print(*found.problems, sep="\n", file=sys.stderr)
     if options.json:
         judged = [
             {
                 "what": budget.what,
                 "measure": budget.measure,
-                "against": budget.against,
+                "of": budget.of,
+                "against": budget.against if budget.asked is None else budget.asked,
                 "limit": float(budget.limit),
                 "limit_now": float(budget.limit_now),
                 "ratio": budget.ratio(figures),
@@ -181,12 +204,13 @@ def main() -> int:
         content = {
             "versions": versions(),
             "quick": options.quick,
-            "seconds": rounds,
+            "seconds": found.seconds,
             "budgets": judged,
-            "problems": problems,
+            "problems": found.problems,
+            "others": found.others,
         }
         options.json.write_text(json.dumps(content, indent=2) + "\n")
-    return int(options.check and (bool(problems) or not all(budget.held(figures) for budget in asked)))
+    return int(options.check and (bool(found.problems) or not all(budget.held(figures) for budget in asked)))
 
 
 if __name__ == "__main__":

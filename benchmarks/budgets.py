@@ -8,13 +8,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-Figures = Mapping[str, Mapping[str, float]]  # figure -> peer -> seconds
+Figures = Mapping[str, Mapping[str, float]]  # figure -> peer -> seconds, or what the figure's name says
 
 
 class Budget(NamedTuple):
     what: str
     measure: str
-    against: str
+    of: str  #: whose figure is judged
+    against: str  #: whose figure is the 1; "asked" where that is a number
+    asked: float | None
     limit: Fraction
     limit_now: Fraction
 
@@ -23,11 +25,12 @@ class Budget(NamedTuple):
         return self.measure.partition(".")[0]
 
     def ratio(self, figures: Figures) -> float | None:
-        """memo's figure over the other's; None if one of them could not be measured."""
-        seconds = figures.get(self.measure, {})
-        if "memo" not in seconds or self.against not in seconds:
+        """The figure over the other's, or over what is asked; None if one of them could not be measured."""
+        found = figures.get(self.measure, {})
+        one = self.asked if self.against == "asked" else found.get(self.against)
+        if self.of not in found or not one:
             return None
-        return seconds["memo"] / seconds[self.against]
+        return found[self.of] / one
 
     def verdict(self, ratio: float | None) -> str:
         if ratio is None:
@@ -47,6 +50,17 @@ def load() -> list[Budget]:
     return [_budget(**line) for line in lines]
 
 
-def _budget(*, what: str, measure: str, against: str, limit: object, limit_now: object = None) -> Budget:
+def _budget(
+    *,
+    what: str,
+    measure: str,
+    limit: object,
+    limit_now: object = None,
+    of: str = "memo",
+    against: str = "asked",
+    asked: float | None = None,
+) -> Budget:
+    if (against == "asked") is (asked is None):
+        raise TypeError(f"{what}: a budget is against a peer, or against what is asked")
     last = Fraction(str(limit))
-    return Budget(what, measure, against, last, last if limit_now is None else Fraction(str(limit_now)))
+    return Budget(what, measure, of, against, asked, last, last if limit_now is None else Fraction(str(limit_now)))

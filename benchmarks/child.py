@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .peers import Wrong
+from .peers import OTHERS, Wrong
 from .rows import ROWS
 
 
@@ -31,6 +31,10 @@ def main() -> None:
         print(json.dumps({"missing": f'{error.name} is not installed: pip install "memo-persist[bench]"'}))
     except Wrong as error:
         print(json.dumps({"wrong": str(error)}))
+    except Exception as error:
+        if options.peer not in OTHERS:
+            raise
+        print(json.dumps({"wrong": f"{type(error).__name__}: {error}".splitlines()[0]}))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from .peers import Wrong
 
 FLOAT = 8  # bytes
 SMALL = 1000  # floats
+BARE = ("blake3", "memcpy")  #: what an argument is beside that is no cache
 
 
 def floats(megabytes: int, quick: bool) -> int:
@@ -28,11 +29,16 @@ def _made(values: Any, count: int, *, here: bool) -> None:
 
 
 def store(peer: str, folder: Path, quick: bool) -> dict[str, float]:
-    """The first call less the function's own time, which the array tells; "write" is one raw write of the same bytes."""
+    """The first call less the function's own time, which the array tells; "files" is one raw write of the same bytes.
+
+    "memcpy" has nothing to store; it is the floor of a copy in memory.
+    """
     from . import arrays
 
     count = floats(200, quick)
-    if peer == "write":
+    if peer == "memcpy":
+        return {}
+    if peer == "files":
         values = arrays.make(count)
         started = perf_counter()
         with open(folder / "raw", "wb", buffering=0) as file:
@@ -54,9 +60,10 @@ def load(peer: str, folder: Path, quick: bool) -> dict[str, float]:
     """The first hit on the array in a process, then the same call again. The cache was opened by another hit before."""
     from . import arrays
 
-    if peer == "write":
-        return {}
-    count, cached = floats(200, quick), peers.HITS[peer](arrays.make, folder)
+    count = floats(200, quick)
+    if peer in ("files", "memcpy"):
+        return _bare(peer, folder, count)
+    cached = peers.HITS[peer](arrays.make, folder)
     _made(cached(SMALL), SMALL, here=False)
     seconds = []
     for _ in range(6):
@@ -69,6 +76,20 @@ def load(peer: str, folder: Path, quick: bool) -> dict[str, float]:
     return {"first": seconds[0], "repeat": median(seconds[1:])}
 
 
+def _bare(peer: str, folder: Path, count: int) -> dict[str, float]:
+    """One raw read of the file into memory, or one copy of as many bytes there."""
+    import numpy as np
+
+    values = None if peer == "files" else np.ones(count)
+    seconds = []
+    for _ in range(6):
+        started = perf_counter()
+        got = np.fromfile(folder / "raw") if values is None else values.copy()
+        seconds.append(perf_counter() - started)
+        del got
+    return {"first": seconds[0], "repeat": median(seconds[1:])}
+
+
 def _argument(quick: bool) -> Any:
     import numpy as np
 
@@ -76,7 +97,10 @@ def _argument(quick: bool) -> Any:
 
 
 def take(peer: str, folder: Path, quick: bool) -> dict[str, float]:
-    """A hit whose argument is a large array; "blake3" is one bare pass over its bytes, a thread for each core, as memo."""
+    """A hit whose argument is a large array; "blake3" is one bare pass over its bytes, a thread for each core, as memo.
+
+    "memcpy" is one copy of them.
+    """
     from . import arrays
 
     values = _argument(quick)
@@ -89,6 +113,11 @@ def take(peer: str, folder: Path, quick: bool) -> dict[str, float]:
         def call(_: Any) -> Any:
             return blake3(view, max_threads=cores).digest()
 
+    elif peer == "memcpy":
+
+        def call(_: Any) -> Any:
+            return values.copy()
+
     else:
         call = peers.HITS[peer](arrays.look, folder)
         if call(values)["process"] == os.getpid():
@@ -100,7 +129,7 @@ def take(peer: str, folder: Path, quick: bool) -> dict[str, float]:
         call(values)
         seconds.append(perf_counter() - started)
 
-    if peer != "blake3":
+    if peer not in BARE:
         values[len(values) // 2] += 1
         if call(values) != arrays.look(values):
             raise Wrong("a change in the middle of the array was not seen")
@@ -111,6 +140,6 @@ def remember(peer: str, folder: Path, quick: bool) -> dict[str, float]:
     """What ``take`` finds."""
     from . import arrays
 
-    if peer != "blake3":
+    if peer not in BARE:
         peers.MISSES[peer](arrays.look, folder)(_argument(quick))
     return {}

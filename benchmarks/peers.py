@@ -37,6 +37,31 @@ def diskcache(function: Function, folder: Path) -> Function:
     return cached
 
 
+def cachier(function: Function, folder: Path) -> Function:
+    """A file a result, as its documentation advises where a function has many; one file for all is slower with few, too."""
+    from cachier import cachier
+
+    cached: Function = cachier(cache_dir=folder, separate_files=True)(function)
+    return cached
+
+
+def checkpointer(function: Function, folder: Path) -> Function:
+    from checkpointer import checkpoint
+
+    cached: Function = checkpoint(directory=folder, verbosity=0)(function)
+    return cached
+
+
+def lru_cache(function: Function, folder: Path) -> Function:
+    """The limit: a dictionary in C, gone with its process. What it keeps says another process, as what is stored does."""
+    from functools import lru_cache
+
+    def earlier(*arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named) | {"process": 0}
+
+    return lru_cache(maxsize=None)(earlier)
+
+
 # Raw sqlite3 is the floor: what is left when a cache leaves out everything that makes it one. A kept connection in WAL
 # mode, one statement in autocommit, the value pickled, and the argument itself as the integer key. It has no binding of
 # arguments, no digest, no code or freshness to look at and nothing to verify, and it could serve one function only; but
@@ -80,6 +105,39 @@ def sqlite3_insert(function: Function, folder: Path) -> Function:
     return call
 
 
+# Raw files are the other floor: a file a result, written aside and renamed, the argument itself as its name.
+
+
+def files_read(function: Function, folder: Path) -> Function:
+    """open, read, loads; a key that is absent raises FileNotFoundError."""
+    from pickle import loads
+
+    def call(n: int, scale: float) -> Any:
+        with open(f"{folder}/{n}", "rb", buffering=0) as file:
+            return loads(file.read())
+
+    return call
+
+
+def files_write(function: Function, folder: Path) -> Function:
+    """The function, dumps, a new file, rename."""
+    import os
+    from pickle import dumps
+
+    def call(n: int, scale: float) -> Any:
+        value = function(n, scale)
+        with open(f"{folder}/{n}~", "xb", buffering=0) as file:
+            file.write(dumps(value))
+        os.rename(f"{folder}/{n}~", f"{folder}/{n}")
+        return value
+
+    return call
+
+
+PACKAGES = {"joblib": joblib, "diskcache": diskcache, "cachier": cachier, "checkpointer": checkpointer}
+
 #: what serves a call that was stored, and what serves one that was not; a cache does both with one callable
-HITS = {"memo": memo, "joblib": joblib, "diskcache": diskcache, "sqlite3": sqlite3_select}
-MISSES = {**HITS, "sqlite3": sqlite3_insert}
+HITS = {"memo": memo, **PACKAGES, "lru_cache": lru_cache, "sqlite3": sqlite3_select, "files": files_read}
+MISSES = {**HITS, "sqlite3": sqlite3_insert, "files": files_write}
+#: where one of these does not do what a row asks, that is worth a line, and no fault of memo's
+OTHERS = {*PACKAGES, "lru_cache"}

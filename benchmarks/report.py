@@ -19,6 +19,13 @@ def seconds(value: float | None) -> str:
     return f"{value * 1e9:.3g} ns"
 
 
+def quantity(measure: str, value: float | None) -> str:
+    """A figure in the unit that its name says: bytes, else seconds."""
+    if value is not None and measure.endswith("bytes"):
+        return f"{value:.3g} B"
+    return seconds(value)
+
+
 def ratio(value: float | Fraction | None) -> str:
     """``0.13x``; below a tenth as a fraction, ``1/140``."""
     if value is None:
@@ -42,14 +49,15 @@ def figures_table(figures: Figures) -> Iterator[str]:
     for name, line in figures.items():
         row, _, part = name.partition(".")
         what = f"{ROWS[row].what}: {part}" if part else ROWS[row].what
-        lines.append((what, *(seconds(line.get(peer)) for peer in used)))
+        lines.append((what, *(quantity(name, line.get(peer)) for peer in used)))
     return table(lines)
 
 
 def budgets_table(budgets: Iterable[Budget], figures: Figures) -> Iterator[str]:
-    lines = [("memo beside", "", "ratio", "today", "goal", "")]
+    lines = [("measured in this run", "of", "beside", "ratio", "today", "goal", "")]
     for budget in budgets:
         value = budget.ratio(figures)
+        beside = quantity(budget.measure, budget.asked) if budget.against == "asked" else budget.against
         limits = ratio(budget.limit_now), ratio(budget.limit)
-        lines.append((budget.what, budget.against, ratio(value), *limits, budget.verdict(value)))
+        lines.append((budget.what, budget.of, beside, ratio(value), *limits, budget.verdict(value)))
     return table(lines)

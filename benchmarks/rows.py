@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from . import functions, keys, large, small, start
+from . import functions, keys, large, peers, small, start
 
 Step = Callable[[str, Path, bool], dict[str, float]]
 
@@ -21,9 +21,14 @@ class Row(NamedTuple):
     what: str
     peers: tuple[str, ...]
     steps: tuple[Step, ...]
+    rounds: int = 99  #: at most; fewer where one takes long
+    long: bool = False  #: minutes: only with --long, or by its name
 
 
-CACHES = ("memo", "joblib", "diskcache", "sqlite3")
+PACKAGES = tuple(peers.PACKAGES)
+CACHES = ("memo", *PACKAGES, "sqlite3", "files")
+#: those that follow code, and the floors
+FOLLOWERS = ("memo", "checkpointer", "sqlite3", "lru_cache")
 KEYS = ("memo", "joblib", "pickle")
 
 
@@ -32,24 +37,24 @@ def _of(function: Callable[..., object], *steps: Callable[..., dict[str, float]]
 
 
 ROWS = {
-    "hit": Row("hit in a warm process, reaching 5 names", CACHES, _of(functions.reach_5, small.fill, small.hit)),
-    "hit-20": Row("hit in a warm process, reaching 20 names", CACHES, _of(keys.reach_20, small.fill, small.hit)),
+    "hit": Row("hit in a warm process, reaching 5 names", (*CACHES, "lru_cache"), _of(functions.reach_5, small.fill, small.hit)),
+    "hit-20": Row("hit in a warm process, reaching 20 names", FOLLOWERS, _of(keys.reach_20, small.fill, small.hit)),
     "hit-100": Row(
-        "hit in a warm process, reaching 100 names", CACHES, _of(functions.reach_100, small.fill, small.hit)
+        "hit in a warm process, reaching 100 names", FOLLOWERS, _of(functions.reach_100, small.fill, small.hit)
     ),
     "first": Row("first touch of a key in a process", CACHES, _of(functions.reach_5, small.fill, small.first)),
     "miss": Row("miss, beyond the function", CACHES, _of(functions.reach_5, small.miss, small.stored)),
-    "array": Row("result of 200 MB", ("memo", "joblib", "write"), (large.store, large.load)),
-    "argument": Row("argument of 100 MB", ("memo", "joblib", "blake3"), (large.remember, large.take)),
+    "array": Row("result of 200 MB", ("memo", *PACKAGES, "files", "memcpy"), (large.store, large.load)),
+    "argument": Row("argument of 100 MB", ("memo", *PACKAGES, "lru_cache", *large.BARE), (large.remember, large.take)),
     "key-small": Row("key of small arguments", KEYS, _of(keys.small, keys.made)),
     "key-ints": Row("key of a million ints", KEYS, _of(keys.ints, keys.made)),
     "key-dicts": Row("key of 200,000 dicts", KEYS, _of(keys.dicts, keys.made)),
     "key-array": Row("key of an array of 100 MB", KEYS, _of(keys.array, keys.made)),
     "key-frame": Row("key of a frame of 100 MB", KEYS, _of(keys.frame, keys.made)),
-    "import": Row("import in a fresh interpreter", ("memo", "joblib", "diskcache"), (start.imported,)),
+    "import": Row("import in a fresh interpreter", ("memo", *PACKAGES), (start.imported,)),
     "start": Row(
         "import, decoration and first hit",
-        ("memo", "joblib", "diskcache"),
+        ("memo", *PACKAGES),
         (*_of(functions.reach_5, small.fill), start.started),
     ),
 }

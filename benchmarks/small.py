@@ -46,7 +46,7 @@ def split(numbers: Sequence[int], length: int) -> Iterable[Sequence[int]]:
 def check(function: peers.Function, cached: peers.Function, numbers: Sequence[int], *, stored: bool) -> None:
     """Each result must be what ``function`` returns, computed by an earlier process if ``stored``, else by this one."""
     for n in numbers:
-        result, expected = cached(n, scale=SCALE), function(n, scale=SCALE)
+        result, expected = dict(cached(n, scale=SCALE)), function(n, scale=SCALE)  # lru_cache gives out what it keeps
         process = result.pop("process")
         if (process != expected.pop("process")) is not stored:
             raise Wrong(f"{n} was {'computed again' if stored else 'not computed'}")
@@ -55,8 +55,9 @@ def check(function: peers.Function, cached: peers.Function, numbers: Sequence[in
 
 
 def fill(function: peers.Function, peer: str, folder: Path, quick: bool) -> dict[str, float]:
-    """What the steps below find."""
-    check(function, peers.MISSES[peer](function, folder), numbers_of(quick), stored=False)
+    """What the steps below find. lru_cache finds nothing of another process: its first call there fills it."""
+    if peer != "lru_cache":
+        check(function, peers.MISSES[peer](function, folder), numbers_of(quick), stored=False)
     return {}
 
 

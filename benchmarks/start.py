@@ -20,6 +20,8 @@ IMPORTS = {
     "memo": "from memo import persist",
     "joblib": "from joblib import Memory",
     "diskcache": "from diskcache import Cache",
+    "cachier": "from cachier import cachier",
+    "checkpointer": "from checkpointer import checkpoint",
 }
 
 #: as peers.py does it, which would itself import more than they
@@ -27,6 +29,8 @@ DECORATIONS = {
     "memo": "persist(location={folder!r}, code='follow')",
     "joblib": "Memory({folder!r}, verbose=0).cache",
     "diskcache": "Cache({folder!r}).memoize()",
+    "cachier": "cachier(cache_dir={folder!r}, separate_files=True)",
+    "checkpointer": "checkpoint(directory={folder!r}, verbosity=0)",
 }
 
 PROGRAM = """

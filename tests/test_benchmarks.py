@@ -92,7 +92,7 @@ def test_a_result_of_another_call_is_noticed():
 
 
 def test_verdicts():
-    budget = Budget("a row", "hit", "sqlite3", Fraction(1, 8), Fraction(1, 4))
+    budget = Budget("a row", "hit", "memo", "sqlite3", None, Fraction(1, 8), Fraction(1, 4))
     said = {
         seconds: budget.verdict(budget.ratio({"hit": {"memo": seconds, "sqlite3": 1.0}}))
         for seconds in (0.125, 0.25, 0.5)
