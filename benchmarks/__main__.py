@@ -86,7 +86,8 @@ class Found(NamedTuple):
     others: list[str]  #: what other packages did instead
 
 
-def run(rows: list[str], rounds: int, setting: Setting) -> Found:
+def run(rows: list[str], rounds: int, setting: Setting, only: list[str] | None = None) -> Found:
+    """``only``: of these peers."""
     figures: dict[str, dict[str, list[float]]] = {}
     problems: dict[tuple[str, str], str] = {}
     others: dict[tuple[str, str], str] = {}
@@ -95,7 +96,9 @@ def run(rows: list[str], rounds: int, setting: Setting) -> Found:
         for row in rows:
             if number >= ROWS[row].rounds:
                 continue
-            peers = ROWS[row].peers
+            peers = tuple(peer for peer in ROWS[row].peers if not only or peer in only)
+            if not peers:
+                continue
             for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:  # nobody is always first
                 if (row, peer) in problems or (row, peer) in others:
                     continue
@@ -148,6 +151,7 @@ def main() -> int:
     parser.add_argument(
         "--only", action="append", choices=ROWS, metavar="ROW", help=f"one of {', '.join(ROWS)}; repeatable"
     )
+    parser.add_argument("--peer", action="append", metavar="NAME", help="only with this one; repeatable")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"default {ROUNDS}")
     parser.add_argument("--folder", type=Path, help="measure on this disk; default: the one of temporary files")
@@ -165,6 +169,11 @@ def main() -> int:
         parser.error("--storages has no budgets and no rows: leave out --check and --only")
     if options.quick and options.check:
         parser.error("--quick measures too little for --check")
+    everybody = {peer for row in ROWS.values() for peer in row.peers}
+    if unknown := set(options.peer or ()) - everybody:
+        parser.error(f"--peer {unknown.pop()}: nobody is called so; there are {', '.join(sorted(everybody))}")
+    if options.peer and options.check:
+        parser.error("--check needs every peer: leave out --peer")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     if options.folder and not options.folder.is_dir():
@@ -178,7 +187,7 @@ def main() -> int:
     asked = [budget for budget in budgets.load() if budget.row in rows]
     disk = options.folder and options.folder.resolve()  # the children work elsewhere
     setting = Setting(options.quick, disk, environment())
-    found = run(rows, 1 if options.quick else options.rounds, setting)
+    found = run(rows, 1 if options.quick else options.rounds, setting, options.peer)
     figures = {figure: {peer: min(seconds) for peer, seconds in line.items()} for figure, line in found.seconds.items()}
 
     print(", ".join(f"{name} {version}" for name, version in versions().items()), "", sep="\n")

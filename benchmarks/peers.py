@@ -69,10 +69,10 @@ def lru_cache(function: Function, folder: Path) -> Function:
 # WAL with synchronous=NORMAL is what SQLite's documentation recommends for most programs, and is faster than its default.
 
 
-def _connection(folder: Path) -> Any:
+def connection(folder: Path) -> Any:
     import sqlite3
 
-    connection = sqlite3.connect(folder / "results.db", isolation_level=None)
+    connection = sqlite3.connect(folder / "results.db", isolation_level=None, timeout=60)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("CREATE TABLE IF NOT EXISTS results (key INTEGER PRIMARY KEY, value BLOB NOT NULL)")
@@ -83,7 +83,7 @@ def sqlite3_select(function: Function, folder: Path) -> Function:
     """select + loads; a key that is absent raises TypeError."""
     from pickle import loads
 
-    execute = _connection(folder).execute
+    execute = connection(folder).execute
 
     def call(n: int, scale: float) -> Any:
         return loads(execute("SELECT value FROM results WHERE key = ?", (n,)).fetchone()[0])
@@ -95,11 +95,28 @@ def sqlite3_insert(function: Function, folder: Path) -> Function:
     """The function, dumps + insert, without looking first."""
     from pickle import dumps
 
-    execute = _connection(folder).execute
+    execute = connection(folder).execute
 
     def call(n: int, scale: float) -> Any:
         value = function(n, scale)
         execute("INSERT INTO results VALUES (?, ?)", (n, dumps(value)))
+        return value
+
+    return call
+
+
+def sqlite3_both(function: Function, folder: Path) -> Function:
+    """select + loads; what is absent is computed and inserted."""
+    from pickle import dumps, loads
+
+    execute = connection(folder).execute
+
+    def call(n: int, scale: float) -> Any:
+        row = execute("SELECT value FROM results WHERE key = ?", (n,)).fetchone()
+        if row is not None:
+            return loads(row[0])
+        value = function(n, scale)
+        execute("INSERT OR IGNORE INTO results VALUES (?, ?)", (n, dumps(value)))
         return value
 
     return call
@@ -139,5 +156,6 @@ PACKAGES = {"joblib": joblib, "diskcache": diskcache, "cachier": cachier, "check
 #: what serves a call that was stored, and what serves one that was not; a cache does both with one callable
 HITS = {"memo": memo, **PACKAGES, "lru_cache": lru_cache, "sqlite3": sqlite3_select, "files": files_read}
 MISSES = {**HITS, "sqlite3": sqlite3_insert, "files": files_write}
+BOTH = {**HITS, "sqlite3": sqlite3_both}
 #: where one of these does not do what a row asks, that is worth a line, and no fault of memo's
 OTHERS = {*PACKAGES, "lru_cache"}

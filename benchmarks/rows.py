@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from . import functions, keys, large, peers, small, start
+from . import functions, keys, large, many, peers, room, small, start, workload
 
 Step = Callable[[str, Path, bool], dict[str, float]]
 
@@ -37,7 +37,9 @@ def _of(function: Callable[..., object], *steps: Callable[..., dict[str, float]]
 
 
 ROWS = {
-    "hit": Row("hit in a warm process, reaching 5 names", (*CACHES, "lru_cache"), _of(functions.reach_5, small.fill, small.hit)),
+    "hit": Row(
+        "hit in a warm process, reaching 5 names", (*CACHES, "lru_cache"), _of(functions.reach_5, small.fill, small.hit)
+    ),
     "hit-20": Row("hit in a warm process, reaching 20 names", FOLLOWERS, _of(keys.reach_20, small.fill, small.hit)),
     "hit-100": Row(
         "hit in a warm process, reaching 100 names", FOLLOWERS, _of(functions.reach_100, small.fill, small.hit)
@@ -57,4 +59,10 @@ ROWS = {
         ("memo", *PACKAGES),
         (*_of(functions.reach_5, small.fill), start.started),
     ),
+    "one": Row("eight processes ask for one missing result of 1 s", ("memo", *PACKAGES), (many.asked_one,), 2),
+    "flights": Row("8 x 4 threads ask for 50 missing results of 50 ms", ("memo",), (many.asked_all,), 3),
+    "eight": Row("eight processes, a call", ("memo", "diskcache", "sqlite3"), (many.filled, many.throughput), 3),
+    "limit": Row("store on a full place", ("memo", "unlimited"), (room.stores,)),
+    "purge": Row("100,000 expired entries purged", ("memo", "sqlite3"), (room.expire, room.purge), 1),
+    "evicted": Row("seconds saved of a recorded workload", ("lru", "cost", "optimum"), (workload.saved,), 1),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(500)  # a hang bound, for a machine that does much else
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks is part of the checkout, not of what is installed
 
@@ -24,27 +25,51 @@ from benchmarks.rows import ROWS  # noqa: E402
 def run(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ) | ({"PYTHONPATH": str(path)} if path else {})
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
 
 
 @pytest.mark.parametrize("budget", budgets.load(), ids=lambda budget: f"{budget.measure}-{budget.against}")
 def test_each_budget_has_its_row(budget):
-    assert {"memo", budget.against} <= set(ROWS[budget.row].peers)
+    assert {budget.of, budget.against} - {"asked"} <= set(ROWS[budget.row].peers)
     assert 0 < budget.limit <= budget.limit_now
+
+
+OURS = ("memo", "lru", "cost")
 
 
 def test_every_row_runs_and_memo_does_what_is_measured(tmp_path):
     """Wrong results, computed hits and results that were not stored would be among the problems."""
     file = tmp_path / "figures.json"
-    done = run("--quick", "--json", str(file), "--folder", str(tmp_path))
+    done = run(*("--quick", "--json", str(file), "--folder", str(tmp_path)), *(f"--peer={name}" for name in OURS))
     assert done.returncode == 0, done.stderr
     assert "MemoWarning" not in done.stderr
     found = json.loads(file.read_text())
-    assert not [problem for problem in found["problems"] if "memo-persist[bench]" not in problem]
+    assert not found["problems"]
     for budget in budgets.load():
-        assert found["seconds"][budget.measure]["memo"][0] > 0
-        assert budget.what in done.stdout
+        if not ROWS[budget.row].long:
+            assert found["seconds"][budget.measure][budget.of][0] > 0
+            assert budget.what in done.stdout
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_every_peer_hits(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("--quick", "--only", "hit", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_text())
+    missing = {line.split(", ")[1].split(":")[0] for line in found["problems"] if "memo-persist[bench]" in line}
+    assert len(found["problems"]) == len(missing), found["problems"]
+    assert set(found["seconds"]["hit"]) == set(ROWS["hit"].peers) - missing
+    assert not found["others"]
+
+
+def test_what_a_peer_does_otherwise_is_printed(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("--quick", "--only", "argument", "--peer", "lru_cache", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_text())
+    assert found["others"] == ["argument, lru_cache: TypeError: unhashable type: 'numpy.ndarray'"]
+    assert found["others"][0] in done.stdout
 
 
 def test_every_storage_runs_without_an_error(tmp_path):
@@ -121,6 +146,8 @@ def test_ratios_and_seconds_read_well():
     [
         (["--only", "nothing"], "invalid choice: 'nothing'"),
         (["--check", "--quick"], "too little for --check"),
+        (["--peer", "nobody"], "nobody is called so"),
+        (["--check", "--peer", "memo"], "needs every peer"),
         (["--storages", "nothing"], "invalid choice: 'nothing'"),
         (["--storages", "--check"], "no budgets"),
         (["--rounds", "0"], "at least 1"),
