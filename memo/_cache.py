@@ -553,7 +553,8 @@ class Cache:
             cause = f"{where}:read-only"
         else:
             text = f"the cache at {where} could not {doing} ({what}); the function runs without it"
-            cause = f"{where}:{doing}:{type(error).__name__}:{getattr(error, 'errno', '')}"
+            errno = getattr(error, "errno", None)  # a disk that fails is one cause, whichever step noticed it first
+            cause = f"{where}:{doing}:{type(error).__name__}" if errno is None else f"{where}:{errno}"
         events.warn_once(cause, text)
         if self._opened is not None:
             self._opened.heal(error)

@@ -254,10 +254,9 @@ class LockFile:
 
     def byte(self, offset: int, kind: int) -> bool:
         """Set one byte's lock, without waiting; False when another holds it."""
+        file = self._open() if self._file < 0 else self._file  # not allowed to open it: there is no lock to be had
         try:
-            fcntl.fcntl(
-                self._open() if self._file < 0 else self._file, fcntl.F_OFD_SETLK, _FLOCK(kind, 0, offset, 1, 0)
-            )
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK(kind, 0, offset, 1, 0))
         except (BlockingIOError, PermissionError):
             return False
         return True

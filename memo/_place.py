@@ -145,7 +145,7 @@ def _user_caches() -> str | None:
     if _below(folder, home) and not os.path.isdir(home):
         return None  # HOME=/nonexistent is how systems say that an account has no home
     existing = folder
-    while not os.path.lexists(existing):
+    while not os.path.lexists(existing) and existing != os.path.dirname(existing):
         existing = os.path.dirname(existing)
     return folder if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK) else None
 
@@ -370,7 +370,9 @@ def _put_once(folder: str, name: str, content: bytes) -> None:
 def _make_folder(folder: str) -> None:
     missing = []
     path = os.path.abspath(folder)
-    while not os.path.lexists(path):
+    while not os.path.lexists(path) and path != os.path.dirname(
+        path
+    ):  # where nothing answers, not even the root is there
         missing.append(path)
         path = os.path.dirname(path)
     for path in reversed(missing):
