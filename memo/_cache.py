@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from _thread import RLock
+from errno import EACCES
 from time import time
 from typing import Any
 
@@ -550,11 +551,11 @@ class Cache:
                 f"the cache at {where} can only be read here ({error}): what it has is served, what it lacks is computed"
                 f" and not stored"
             )
-            cause = f"{where}:read-only"
+            cause = f"{where}:{EACCES}"
         else:
             text = f"the cache at {where} could not {doing} ({what}); the function runs without it"
-            errno = getattr(error, "errno", None)  # a disk that fails is one cause, whichever step noticed it first
-            cause = f"{where}:{doing}:{type(error).__name__}" if errno is None else f"{where}:{errno}"
+            code = getattr(error, "errno", None)  # a disk that fails is one cause, whichever step noticed it first
+            cause = f"{where}:{doing}:{type(error).__name__}" if code is None else f"{where}:{code}"
         events.warn_once(cause, text)
         if self._opened is not None:
             self._opened.heal(error)
