@@ -16,6 +16,7 @@ from ._attempt import Attempt
 from ._flight import INSIDE
 from ._handle import Handle
 from ._run import ABSENT, Runner
+from ._spot import Doubted, checked_later
 from ._stale import Late, told
 from ._wrapper import PLAIN, SHORT
 from .errors import OptionError
@@ -70,6 +71,8 @@ class AsyncRunner(Runner):
             _renewals.add(renewal)  # the loop itself keeps no task alive
             renewal.add_done_callback(_renewals.discard)
             return self.hit(outcome.attempt.call, outcome.hit)
+        if type(outcome) is Doubted:
+            return await checked_later(self, outcome)
         if type(outcome) is CoroutineType:  # the cache is off, or bypassed
             return await outcome
         return outcome

@@ -73,6 +73,8 @@ class Cache:
         trust: "pickle", or "data": entries whose loading could run code (pickles) are neither made nor read; the default
             serializer is then "auto", without its pickles.
         trust_folder: load pickles from a folder that other users own or may write to, and without a warning from a URL.
+        spot_check: share of the hits (0.01: one in a hundred) that is computed again and compared; a difference is reported, once
+            per function, and the stored result dropped. Not for generators.
         detect_mutation: look at the arguments once more after each computation: a function that changed one of them is
             reported, and its result not stored.
         strict: raise what goes wrong in the cache instead of warning and computing.
@@ -98,6 +100,7 @@ class Cache:
         sign: str | bytes | Sequence[str | bytes] | None = None,
         trust: str = "pickle",
         trust_folder: bool = False,
+        spot_check: float = 0,
         detect_mutation: bool = False,
         strict: bool = False,
         **unknown: object,
@@ -136,6 +139,9 @@ class Cache:
         self._opened: Opened | None = None
         self._left_alone_until = 0.0
         self._verified: dict[str, object] = {}
+        if isinstance(spot_check, bool) or not isinstance(spot_check, (int, float)) or not 0 <= spot_check <= 1:
+            raise OptionError(f"spot_check is a share from 0 to 1, such as 0.01, not {spot_check!r}")
+        self.spot_check = spot_check
         self.detect_mutation = bool(detect_mutation)
         self.clock = time  #: seconds since the epoch; handed to policies, replaced in tests
 
@@ -155,6 +161,7 @@ class Cache:
                 "sign": self._secrets,
                 "trust": self.trust,
                 "trust_folder": self.trust_folder,
+                "spot_check": self.spot_check,
                 "detect_mutation": self.detect_mutation,
                 "strict": self.strict,
             },
@@ -570,7 +577,7 @@ class Cache:
 
 
 _OPTIONS = (
-    "checksum", "compress", "detect_mutation", "evict", "front_ttl", "location", "max_entries", "max_size", "on_unkeyable", "policy", "serializer", "sign", "storage", "strict", "trust", "trust_folder",
+    "checksum", "compress", "detect_mutation", "evict", "front_ttl", "location", "max_entries", "max_size", "on_unkeyable", "policy", "serializer", "sign", "spot_check", "storage", "strict", "trust", "trust_folder",
 )  # fmt: skip
 
 

@@ -46,6 +46,7 @@ class Runner:
     """One persisted function. Its wrapper reads ``state`` and calls ``run`` with the encoded and the bound arguments."""
 
     kind = "function"  #: of wrapper
+    spot: Callable[[Call, Any, tuple[Any, ...]], Any] | None = None  #: what has hits checked, where that is asked for
     is_short: Callable[[tuple[Any, ...]], bool] | None = None
 
     def __init__(self, function: FunctionType, options: Options) -> None:
@@ -124,7 +125,11 @@ class Runner:
         if in_front:
             value = self.in_front(state, captures, front_key, key, values)
             if value is not ABSENT:
-                return value
+                return (
+                    value
+                    if self.spot is None
+                    else self.spot(self.make_call(state, captures, key, values), value, values)
+                )
         cache = self._cache or self.cache()
         opened = cache.ready()
         seen = opened.lock_file.stores[0] if opened is not None else 0
@@ -140,13 +145,15 @@ class Runner:
         outcome = cache.lookup(call, state.mark, now, policy, since, table, front_key, self.grace, read)
         if isinstance(outcome, Hit):
             self.counts.loaded(perf_counter() - began, outcome.head.seconds)
-            return self.hit(call, outcome)
+            return self.hit(call, outcome) if self.spot is None else self.spot(call, self.hit(call, outcome), values)
         if (
             read is not None and table is not None and outcome.why != "never seen"
         ):  # what was read ahead may have been replaced since
             outcome = cache.lookup(call, state.mark, now, policy, since, table, front_key, self.grace)
             if isinstance(outcome, Hit):
-                return self.hit(call, outcome)
+                return (
+                    self.hit(call, outcome) if self.spot is None else self.spot(call, self.hit(call, outcome), values)
+                )
         if mode.name == "only-cached":
             raise NotCachedError(outcome)
         if mode.name == "read-only":
@@ -240,6 +247,13 @@ class Runner:
 
             self._cache = resolve(self.options.cache, self.file)
             self._cache.bodies.bind(self.name, self.function)
+            self.spot = None
+            if self._cache.spot_check and self.kind in ("function", "coroutine"):
+                from functools import partial
+
+                from ._spot import checked
+
+                self.spot = partial(checked, self)
             self._policy = None
         return self._cache
 
@@ -309,7 +323,7 @@ class Runner:
             state.table = Front(opened.ahead(state.prefix[:-1]) if state.word is not None else None, direct)
         if state.word is not None and state.table is not None:
             state.front, state.kept = state.table.plain, state.table.kept
-            if followed.mutable is None and self.mode is None:
+            if followed.mutable is None and self.mode is None and self.spot is None:
                 state.watch, state.seen = state.word, state.edits
         opened.states.add(state)
         if not state.asks:
