@@ -66,8 +66,13 @@ class Handle:
         size = sum(entry.size for entry in listed)
         limits = self.runner.cache().limits
         maxsize = limits.max_entries if limits is not None else None
-        costs = counts.key_seconds, counts.load_seconds
-        return CacheInfo(counts.hits, read(counts.misses), maxsize, len(listed), size, counts.seconds_saved, *costs)
+        opened = self.runner.cache().ready()
+        room = None if opened is None else opened.room
+        evicted = 0 if room is None else room.evicted.get(self.runner.scope, 0)
+        return CacheInfo(
+            counts.hits, read(counts.misses), maxsize, len(listed), size, counts.seconds_saved, counts.key_seconds,
+            counts.load_seconds, evicted,
+        )  # fmt: skip
 
     def cache_clear(self) -> None:
         """Forget all results of this function, in every process that shares the cache. O(1)."""

@@ -1,8 +1,9 @@
 """Limits of a place: room is made before an entry is written, so that they hold at every moment, in any number of processes.
 
 Who stores takes the place's turn, makes room, writes, and lets the next one go. How full the place is is kept in a small
-mapped file that only stores count up and only evictions count down: it is never too low. What is cleared or replaced
-meanwhile makes it too high, so before anything is evicted the storage is asked for the truth. A twentieth more than is
+mapped file that only stores count up and only evictions count down: it is never too low. (Beside it is counted what was
+evicted, by whatever process.) What is cleared or replaced meanwhile makes it too high, so before anything is evicted the
+storage is asked for the truth. A twentieth more than is
 needed goes at once, so that on a full place most stores evict nothing.
 
 Which goes first is the rank's to say: by last use ("lru"), or by the seconds that an entry saves for each of its bytes,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .model import Head, Item
     from .protocols import Storage
 
+_FILE, _COUNTS = "limits.map", 32  #: four numbers of eight bytes
 _SLACK = 20  #: one in so many entries, or bytes, goes more than is needed
 _BATCH = 200  #: entries taken out between two looks
 _PENDING, _EVERY = 100, 5.0  #: uses kept until they are written together, and seconds
@@ -75,14 +77,15 @@ class Room:
     def __init__(self, limits: Limits, storage: Storage, folder: str, take: Callable[[str], Any]) -> None:
         """``take(name)`` tries to get a lock between processes: an entered one, False where another has it, or True."""
         self.limits, self.storage, self.ranks = limits, storage, _abilities.ranks(storage)
-        self._path = os.path.join(folder, "limits.map") if folder else ""
+        self._path = os.path.join(folder, _FILE) if folder else ""
         self._heads = _abilities.heads(storage)
         self._take, self.turn = take, allocate_lock()
-        self._count: Any = None  # entries, bytes
+        self._count: Any = None  # entries, bytes, and how many and how much was evicted
         self._uses: dict[str, float] = {}
         self._written = monotonic()
         self._floor: float | None = None
-        self.evicted = 0  #: entries, by this process
+        self.evicted: dict[str, int] = {}  #: entries by scope, by this process
+        self._names: dict[str, str] = {}
         _all.add(self)
 
     @contextmanager
@@ -152,12 +155,23 @@ class Room:
                 self.storage.remove(item.name)
                 gone, freed = gone + 1, freed + item.size
                 self._floor = max(self._floor or 0.0, rank)
-                if events.wanted("evict"):
-                    scope = item.name.partition("/")[0]
-                    events.emit(Event("evict", scope, item.name, str(limits), 0.0, item.size))
+                self._tell(item)
         count[0] -= gone
         count[1] -= freed
-        self.evicted += gone
+        count[2] += gone
+        count[3] += freed
+
+    def _tell(self, item: Item) -> None:
+        scope = item.name.partition("/")[0]
+        self.evicted[scope] = self.evicted.get(scope, 0) + 1
+        function = self._names.get(scope)
+        if function is None:
+            record = self.storage.read(f"names/{scope}")
+            function = scope if record is None else bytes(record.body).decode("utf-8", "surrogatepass")
+            self._names[scope] = function
+        events.count(function, evicted=1)
+        if events.wanted("evict"):
+            events.emit(Event("evict", function, item.name, str(self.limits), 0.0, item.size))
 
     def _lowest(self, name: str) -> list[tuple[float, Item]]:
         """What goes first, with its rank: never the entry that is being replaced.
@@ -184,7 +198,7 @@ class Room:
 
     def _counted(self) -> Any:
         if self._count is None:
-            self._count = self._mapped() if self._path else list(self.ranks.totals(""))
+            self._count = self._mapped() if self._path else [*self.ranks.totals(""), 0, 0]
         return self._count
 
     def _mapped(self) -> Any:
@@ -193,15 +207,25 @@ class Room:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         file = os.open(self._path, flags, 0o600)
         try:
-            new = os.fstat(file).st_size < 16
-            if new:
-                os.ftruncate(file, 16)
-            count = memoryview(mmap(file, 16)).cast("q")
+            there = os.fstat(file).st_size
+            if there < _COUNTS:
+                os.ftruncate(file, _COUNTS)
+            count = memoryview(mmap(file, _COUNTS)).cast("q")
         finally:
             os.close(file)
-        if new:
+        if there < 16:
             count[0], count[1] = self.ranks.totals("")
         return count
+
+
+def evicted(folder: str) -> tuple[int, int]:
+    """(entries, bytes) that were evicted from a place since it was made, by whatever process; zeros without limits."""
+    try:
+        with open(os.path.join(folder, _FILE), "rb") as file:
+            counts = memoryview(file.read(_COUNTS).ljust(_COUNTS, b"\0")).cast("q")
+    except OSError:
+        return 0, 0
+    return counts[2], counts[3]
 
 
 _all: WeakSet[Room] = WeakSet()

@@ -36,15 +36,15 @@ def lines() -> list[str]:
         sum(one.seconds_saved for one in each),
         key_seconds=sum(one.key_seconds for one in each),
         load_seconds=sum(one.load_seconds for one in each),
+        evicted=sum(one.evicted for one in each),
     )
     return [f"memo: {_told(whole)}"] + [f"memo:   {one.function}: {_told(one)}" for one in each]
 
 
 def _told(one: Totals) -> str:
     spent = one.key_seconds + one.load_seconds
-    return (
-        f"{one.hits:,} hits, {one.misses:,} misses, {spent:,.2g} s for keys and loads, {one.seconds_saved:,.3g} s saved"
-    )
+    evicted = f", {one.evicted:,} evicted" if one.evicted else ""
+    return f"{one.hits:,} hits, {one.misses:,} misses{evicted}, {spent:,.2g} s for keys and loads, {one.seconds_saved:,.3g} s saved"
 
 
 def _say() -> None:

@@ -209,7 +209,8 @@ def _outside() -> int:
 class Totals(NamedTuple):
     """What this process did for one function; ``seconds_saved`` is what the hits would have taken to compute.
 
-    ``key_seconds``: what keys of arguments that are not plain took; ``load_seconds``: what hits below the front took.
+    ``key_seconds``: what keys of arguments that are not plain took; ``load_seconds``: what hits below the front took;
+    ``evicted``: entries of it that this process took out to make room.
     """
 
     function: str
@@ -219,6 +220,7 @@ class Totals(NamedTuple):
     bytes: int = 0
     key_seconds: float = 0.0
     load_seconds: float = 0.0
+    evicted: int = 0
 
 
 def _plus(a: Totals | None, b: Totals) -> Totals:
@@ -231,10 +233,13 @@ _counts: dict[str, Totals] = {}
 _sources: list[Callable[[], Iterable[Totals]]] = []
 
 
-def count(function: str, hits: int = 0, misses: int = 0, seconds_saved: float = 0.0, bytes: int = 0) -> None:
+def count(
+    function: str, hits: int = 0, misses: int = 0, seconds_saved: float = 0.0, bytes: int = 0, evicted: int = 0
+) -> None:
     """Add to the counters of a function."""
+    more = Totals(function, hits, misses, seconds_saved, bytes, evicted=evicted)
     with _lock:
-        _counts[function] = _plus(_counts.get(function), Totals(function, hits, misses, seconds_saved, bytes))
+        _counts[function] = _plus(_counts.get(function), more)
 
 
 def register(source: Callable[[], Iterable[Totals]]) -> Callable[[], None]:

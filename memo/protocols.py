@@ -205,6 +205,7 @@ class CacheInfo(NamedTuple):
     seconds_saved: float  #: what the hits of this process would have taken to compute
     key_seconds: float = 0.0  #: what keys took in this process, of arguments that are not plain
     load_seconds: float = 0.0  #: what hits took in this process that were not served from memory
+    evicted: int = 0  #: entries of it that this process took out to make room
 
 
 class Persisted(Protocol[P, R]):  # type: ignore[misc]

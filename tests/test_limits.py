@@ -166,6 +166,31 @@ def test_an_eviction_is_told(lab: Lab) -> None:
     assert all(event.size > 1000 and "max_entries=2" in event.why for event in seen)
 
 
+def test_evictions_are_counted_and_logged(
+    lab: Lab, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from memo import _saved, cli
+
+    before = dict(events._counts)
+    events._counts.clear()
+    try:
+        f = lab.function(max_entries=3)
+        with caplog.at_level("DEBUG", "memo"):
+            for number in range(5):
+                f(number)
+        assert f.cache_info().evicted == 2
+        assert [line.evicted for line in events.totals() if line.function == "limits.f"] == [2]
+        assert any("limits.f" in line and "2 evicted" in line for line in _saved.lines())
+        told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("evict")]
+        assert len(told) == 2
+        assert all("evict limits.f: max_entries=3, evict=lru" in line for line in told)
+        if lab.storage in ("sqlite", "files", "shelve"):  # the others have no folder that outlives them
+            cli.main(["stats", "-l", str(lab.folder)])
+            assert "evicted      2 in all" in capsys.readouterr().out
+    finally:
+        events._counts.update(before)
+
+
 @pytest.mark.parametrize("storage", ["sqlite", "files", "shelve"])
 def test_the_place_has_the_limits(tmp_path: Path, storage: str) -> None:
     events._warned.clear()

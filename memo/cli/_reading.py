@@ -6,6 +6,7 @@ import os
 from time import time
 
 from memo import _upkeep, settings
+from memo._limits import evicted
 from memo._place import shown, split_location
 from memo._units import show_bytes, show_seconds
 
@@ -117,6 +118,7 @@ def stats(arguments: Namespace) -> None:
     location, storage, _ = opened(arguments)
     functions = _upkeep.usage(storage, _filters.chosen(arguments, now, storage))
     total = _total(location, functions)
+    total["evicted"], total["evicted_bytes"] = evicted(split_location(located(arguments)[0])[1])
     if arguments.json:
         as_json(total)
     else:
@@ -133,6 +135,10 @@ def stats(arguments: Namespace) -> None:
             rows.append(("damaged", f"{total['damaged']:,}: computed again at their next call"))
         if total["dead"]:
             rows.append(("cleared", f"{total['dead']:,}, still on the disk"))
+        if total["evicted"]:
+            rows.append(
+                ("evicted", f"{total['evicted']:,} in all, {show_bytes(total['evicted_bytes'])}, by its limits")
+            )
         pairs(rows)
     if not total["entries"]:
         raise Nothing(_filters.nothing_found(arguments, location, storage))
