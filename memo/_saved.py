@@ -26,6 +26,11 @@ def say_at_exit() -> None:
         atexit.register(_say)
 
 
+def asked() -> bool:
+    """Whether `say_at_exit` was called in this process."""
+    return _registered
+
+
 def lines() -> list[str]:
     """One line for all functions that were called in this process, and one for each, those that saved most first."""
     each = events.totals()

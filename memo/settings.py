@@ -4,7 +4,8 @@
 
 The decision: nothing of it costs a hit. Whatever makes a mode other than normal possible puts something into `ACTIVE`,
 and a wrapper only looks whether that list is empty; environment and pyproject.toml are looked at once a process.
-Worker processes follow what their parent was told by flags (see `_tell_children`).
+Worker processes follow what their parent was told by flags (see `_tell_children`), and so does the program that
+``memo run`` becomes.
 """
 
 from __future__ import annotations
@@ -166,6 +167,30 @@ def no_flags() -> None:
     _tell_children()
 
 
+class flags:
+    """``with settings.flags(...):`` what `set_flags` takes, for the whole process, until the block is left.
+
+    For tests of programs: what was said before comes back, whatever the program's own flags said inside.
+    """
+
+    def __init__(
+        self, *, mode: str | None = None, functions: str | None = None, location: str | None = None, clear: bool = False
+    ) -> None:
+        self._said = {"mode": mode, "functions": functions, "location": location, "clear": clear}
+
+    def __enter__(self) -> None:
+        _look()
+        self._before = _flags, [request for request in _requests if request.source == "flag"]
+        set_flags(**self._said)  # type: ignore[arg-type]
+
+    def __exit__(self, *exception: object) -> None:
+        said, requests = self._before
+        _drop_request()
+        _requests.extend(requests)
+        _use(said)
+        _tell_children()
+
+
 def _use(said: _Flags) -> None:
     global _flags
     _flags = said
@@ -229,7 +254,7 @@ def _drop_request() -> None:
 _RUN = "MEMO_RUN"
 
 
-def _tell_children() -> None:
+def _tell_children(**more: Any) -> None:
     """Put into the environment what worker processes can't know.
 
     Those that are not forked (spawn, forkserver, joblib's) do not see the command line: they would use another place or
@@ -237,12 +262,34 @@ def _tell_children() -> None:
     """
     import json
 
-    told: dict[str, Any] = {"flags": _flags}
+    told: dict[str, Any] = {"flags": _flags, **more}
     if _environment is not None:
         told["mode"] = _environment
     for request in _requests:
         told[request.source] = (request.functions, request.tokens)
     os.environ[_RUN] = json.dumps(told)
+
+
+def hand_over(stats: bool) -> None:
+    """The program that this process is about to become (``exec``) begins with the flags that were said here.
+
+    ``stats``: it says at its end what it saved. Nothing that this process would do at its own end will be done.
+    """
+    for request in _requests:
+        if request.source == "flag":
+            request.leave()
+    _tell_children(program=os.getpid(), stats=stats)
+
+
+def follow() -> None:
+    """Take over the flags of the process that started this one, as workers of multiprocessing do by themselves.
+
+    For workers that are started in another way, such as those of pytest-xdist.
+    """
+    _look()
+    if "flags" in (told := _told()):
+        _drop_request()
+        _follow(told)
 
 
 def _told() -> dict[str, Any]:
@@ -257,9 +304,18 @@ def _told() -> dict[str, Any]:
         return {}
     lengths = {"flags": 3, "mode": 2, "flag": 2, "environment": 2}
     fits = isinstance(told, dict) and all(
-        isinstance(told[key], list) and len(told[key]) == lengths.get(key) for key in told
+        (isinstance(told[key], list) and len(told[key]) == lengths.get(key)) or type(told[key]) is _PLAIN.get(key)
+        for key in told
     )
     return told if fits else {}
+
+
+_PLAIN = {"program": int, "stats": bool}
+
+
+def _is_program(told: dict[str, Any]) -> bool:
+    """Whether this is the program that ``memo run`` became (on Windows: that it started)."""
+    return bool(told.get("program") == (os.getppid() if os.name == "nt" else os.getpid()))
 
 
 def _is_worker() -> bool:
@@ -287,7 +343,7 @@ def prepare(start: str | None) -> None:
     global _first_start
     if _first_start is None:
         _first_start = start
-        if "MEMO_MODE" in os.environ or "MEMO_CLEAR" in os.environ:
+        if "MEMO_MODE" in os.environ or "MEMO_CLEAR" in os.environ or _is_program(_told()):
             _look()
 
 
@@ -311,7 +367,16 @@ def _look() -> None:
         known = told.get("environment")
         tokens = known[1] if known and known[0] == pattern else new_tokens()
         _requests.append(Request("environment", pattern, tokens))
-    if "flags" in told and _is_worker():
+    if "flags" in told and _is_program(told):
+        if "flag" in told:
+            told["flag"][1] = new_tokens()
+        _follow(told)
+        _tell_children()
+        if told.get("stats"):
+            from ._saved import say_at_exit
+
+            say_at_exit()
+    elif "flags" in told and _is_worker():
         _follow(told)
     elif pattern or name == "refresh":
         _tell_children()

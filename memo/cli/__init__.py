@@ -116,7 +116,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 def _parser() -> argparse.ArgumentParser:
     from memo import __version__
 
-    from . import _clearing, _ps, _reading, _sharing, _why
+    from . import _clearing, _program, _ps, _reading, _sharing, _why
 
     parser = argparse.ArgumentParser(
         prog="memo",
@@ -143,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     _why.add(command)
     _ps.add(command)
     _sharing.add(command)
+    _program.add(command)
     return parser
 
 
