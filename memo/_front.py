@@ -93,17 +93,19 @@ class Front:
 
     def _is_direct(self, arguments: tuple[Any, ...]) -> bool:
         kinds = self.direct[0]
-        if None in kinds or not kinds:  # the first call that fits says what fits
+        if None in kinds:  # the first call that fits says what fits
             kinds = tuple(map(type, arguments))
             if not _ATOMS.issuperset(kinds):
                 return False
             assert self._direct is not None
             self.direct = kinds, self._direct.get
-        for value, kind in zip(arguments, kinds, strict=True):
-            if type(value) is not kind:
-                return False
-            if (kind is float and (value == 0 or value != value)) or (type(value) is str and len(value) > _TEXT):
-                return False
+        if not all(map(is_, map(type, arguments), kinds)):
+            return False
+        if float in kinds or str in kinds:
+            for value in arguments:
+                kind = type(value)
+                if (kind is float and (value == 0 or value != value)) or (kind is str and len(value) > _TEXT):
+                    return False
         return True
 
     def at(self, arguments: tuple[Any, ...]) -> Any:
@@ -132,5 +134,6 @@ def _itself(value: Any) -> Any:
 def _flat(value: Any) -> bool:
     if len(value) > 1000:
         return False
-    items = value if type(value) is not dict else (*value, *value.values())
-    return PLAIN.issuperset(map(type, items))
+    if type(value) is dict:
+        return PLAIN.issuperset(map(type, value)) and PLAIN.issuperset(map(type, value.values()))
+    return PLAIN.issuperset(map(type, value))

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from . import settings
 from ._attempt import Attempt
+from ._run import ABSENT
+from ._touched import TRACES
 from .errors import OptionError
 from .model import Hit
 
@@ -85,32 +87,44 @@ class Batch:
         opened = runner.cache().ready()
         mode = settings.current(runner.name, runner.mode, runner.file).name
         state = runner.valid() if opened is not None and mode not in ("off", "refresh") else None
-        if opened is None or state is None:
+        if opened is None or state is None or TRACES.get():  # each is noted by the run that it is made from
             missing += range(len(self.calls))
             return
         cache, policy = runner.cache(), runner.policy()
         seen: dict[str, int] = {}
         for start in range(0, len(self.calls), _PAGE):
             numbered = {}
+            if not state.holds() and (state := runner.valid()) is None:  # whoever took the last ones had his time
+                missing += range(start, len(self.calls))
+                return
+            table, mark = state.table, state.mark
             for number in range(start, min(start + _PAGE, len(self.calls))):
                 values = runner.bind(*self.calls[number], **self.keywords)
-                call, front_key = runner.call_of(state, values)
-                if call is None:  # it can't be keyed
+                key = runner.key_of(state, values)
+                if not key:  # it has none, and bypasses the cache
                     missing.append(number)
-                elif call.key in seen:
+                    continue
+                captures = state.all_captures()
+                front_key = key if state.mutable is None else captures + key
+                if table is not None:
+                    value = runner.in_front(state, captures, front_key, key, values)
+                    if value is not ABSENT:
+                        yield number, value, None
+                        continue
+                call = runner.make_call(state, captures, key, values)
+                if call.key in seen:
                     again.setdefault(seen[call.key], []).append(number)
                 else:
                     seen[call.key] = number
-                    numbered[number] = call, front_key, values
+                    numbered[number] = call, captures, front_key, values
             try:
-                records = opened.batch.read_many([call.key for call, _, _ in numbered.values()])
+                records = opened.batch.read_many([one[0].key for one in numbered.values()]) if numbered else {}
             except Exception as error:
                 cache.trouble("read", error)
                 records = {}
-            for number, (call, front_key, values) in numbered.items():
-                outcome = cache.lookup(
-                    call, state.mark, cache.clock(), policy, 0.0, state.table, front_key, read=records.get
-                )
+            read, now = records.get, cache.clock()
+            for number, (call, captures, front_key, values) in numbered.items():
+                outcome = cache.lookup(call, mark, now, policy, 0.0, table, front_key, read=read)
                 if isinstance(outcome, Hit):
                     yield number, *_outcome(runner.hit, call, outcome)
                     for other in again.pop(number, ()):
@@ -118,7 +132,7 @@ class Batch:
                 else:
                     missing.append(number)
                     if self.executor is not None and mode == "normal":
-                        attempt = Attempt(runner, call, state, state.all_captures(), front_key, values, outcome, opened)
+                        attempt = Attempt(runner, call, state, captures, front_key, values, outcome, opened)
                         self._attempts[number] = attempt
         missing.sort()
 

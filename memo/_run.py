@@ -401,13 +401,16 @@ class Runner:
 
     def call_of(self, state: State, values: tuple[Any, ...]) -> tuple[Call | None, bytes]:
         """The Call of bound values and its key in the front; None where it can't be keyed and is to bypass the cache."""
-        key = self.encode(values)
-        if len(key) > SHORT:
-            key = state.shorten(key)
+        key = self.key_of(state, values)
         if not key:
             return None, key
         captures = state.all_captures()
         return self.make_call(state, captures, key, values), key if state.mutable is None else captures + key
+
+    def key_of(self, state: State, values: tuple[Any, ...]) -> bytes:
+        """What the wrapper makes of bound values; empty where they can't be keyed and are to bypass the cache."""
+        key: bytes = self.encode(values)
+        return key if len(key) <= SHORT else state.shorten(key)
 
     def _counted(self, values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Names and values of what counts of a call."""

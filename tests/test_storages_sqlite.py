@@ -537,3 +537,29 @@ def test_a_database_of_an_older_format_is_set_aside(tmp_path):
     storage.reset()
     put(storage)
     assert bytes(storage.read(NAME).body) == b"body"
+
+
+def test_many_at_once_are_what_each_is_alone(tmp_path):
+    storage, other = Sqlite(tmp_path / "place"), Sqlite(tmp_path / "other")
+    assert storage.read_many([NAME]) == {}
+    kept = names(1203)
+    for number, name in enumerate(kept):
+        put(storage, name, body=b"%d" % number, mark=number % 2)
+    put(storage, "f-01/v1/no digest")
+    asked_for = [*kept, "f-01/v1/no digest", "f-01/v2/absent", NAME, NAME]
+    assert storage.read_many(asked_for) == {
+        name: record for name in asked_for if (record := storage.read(name)) is not None
+    }
+    db = sqlite3.connect(tmp_path / "place" / "entries.db")
+    db.execute("UPDATE entries SET record=substr(record, 1, 14) WHERE size=(SELECT min(size) FROM entries)")
+    db.commit()
+    db.close()
+    left = storage.read_many(asked_for)
+    assert 0 < len(left) < 1204, "what is damaged is left out"
+    assert left == {name: left[name] for name in asked_for if name in left}
+    put(other, body=b"of the other")
+    for place in (storage, other):
+        place.close()
+    storage.read_many([NAME])
+    os.rename(tmp_path / "other" / "entries.db", tmp_path / "place" / "entries.db")
+    assert bytes(storage.read_many(asked_for)[NAME].body) == b"of the other"

@@ -145,8 +145,11 @@ class Spill:
         return found
 
     def read_many(self, names: Sequence[str], /) -> Mapping[str, Record]:
-        found = dict(self._batch.read_many(names))
-        stubs = [name for name, record in found.items() if record.head[:8] == _STUB]
+        read = self._batch.read_many(names)
+        stubs = [name for name, record in read.items() if record[0][:8] == _STUB]
+        if not stubs:
+            return read
+        found = dict(read)
         for name in stubs:
             del found[name]
         found.update(self._big_batch.read_many(stubs))
