@@ -23,6 +23,7 @@ from ._place import (
     split_location,
     text_of,
 )
+from ._sweep import used_name
 from .errors import DamagedError, PlaceError, UnreachableError
 from .model import Call, Record
 from .protocols import Locks, Look, Storage
@@ -149,13 +150,13 @@ class Opened:
 
     def used(self, call: Call) -> float:
         """When an entry was last used, in seconds since the epoch; 0 where nobody has noted it."""
-        found = self.heads.head(_use(call))
+        found = self.heads.head(used_name(call.key))
         return 0.0 if found is None else found[1] / 1000
 
     def use(self, call: Call, now: float) -> None:
         """Note a use, as the mark of an empty record: storages know no heads that change. Lost where it can't be noted."""
         try:
-            self.storage.write(_use(call), (), bytes, size=0, mark=int(now * 1000))
+            self.storage.write(used_name(call.key), (), bytes, size=0, mark=int(now * 1000))
         except Exception:
             return
 
@@ -229,11 +230,6 @@ class Opened:
 
 def _unheard(doing: str, error: Exception) -> None:
     """Where no lock is to be had for a turn, limits hold a little less well: nothing to warn of."""
-
-
-def _use(call: Call) -> str:
-    scope, version, arguments = call.key.split("/")
-    return f"{scope}/used-{version}-{arguments}"
 
 
 _rooms: dict[str, Room] = {}

@@ -3,7 +3,7 @@
 The key of a call must be the same whether a value or a reference to it is given, and making it must not load the value.
 So the canonical encoding of the value (some 20 bytes where it is long) is kept beside the entry, in the small record
 ``shelved/<digest of the key>``, bound to the very head that it was made of. A value without a canonical encoding counts
-by the entry itself.
+by the entry itself. What is kept for an entry that is gone goes with the next ``prune``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from . import _entry
+from ._sweep import shelved_name
 from .errors import NotCachedError, UnkeyableError
 from .model import Call, Head, Hit, Miss
 
@@ -69,7 +70,7 @@ def known(cache: Cache, opened: Opened, call: Call, mark: int) -> Reference | No
         head = opened.head(call.key)
         if head is None or not head[0] or head[1] != mark:
             return None
-        record = opened.storage.read(_name(call.key))
+        record = opened.storage.read(shelved_name(call.key))
     except Exception as error:
         cache.trouble("read", error)
         return None
@@ -98,7 +99,7 @@ def shelved(cache: Cache, opened: Opened, call: Call, value: Any) -> Reference:
         encoded = b"=" + b"=reference" + _digest(call.key.encode() + head[0])
     try:
         body = _digest(head[0]) + encoded
-        opened.storage.write(_name(call.key), [body], bytes, size=len(body), mark=0)
+        opened.storage.write(shelved_name(call.key), [body], bytes, size=len(body), mark=0)
     except Exception as error:
         cache.trouble("store", error, call=call)
     return _made(cache, call, encoded)
@@ -117,12 +118,6 @@ def unwrapped(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(
         one.get() if type(one) is Reference and not (one.encoding and not one.plain) else one for one in values
     )
-
-
-def _name(key: str) -> str:
-    from blake3 import blake3
-
-    return f"shelved/{blake3(key.encode()).hexdigest(16)}"
 
 
 def _digest(data: bytes) -> bytes:

@@ -59,14 +59,26 @@ def leave(storage: Storage, scope: str, now: Current) -> None:
         storage.write(f"{scope}/current", [body], bytes, size=len(body), mark=0)
 
 
+def used_name(key: str) -> str:
+    """Where the last use of an entry is noted."""
+    scope, version, arguments = key.split("/")
+    return f"{scope}/used-{version}-{arguments}"
+
+
+def shelved_name(key: str) -> str:
+    """Where what a reference to an entry is worth as an argument is kept."""
+    from blake3 import blake3
+
+    return f"shelved/{blake3(key.encode()).hexdigest(16)}"
+
+
 def is_expired(storage: Storage, name: str, head: Head, limits: Current, now: float, grace: float = 0.0) -> bool:
     """By age, or since nobody has used it; ``grace`` seconds after that it may still be served."""
     if now >= head.created + limits.good_for + grace:
         return True
     if now < head.created + limits.idle + grace:
         return False
-    scope, version, arguments = name.split("/")
-    record = storage.read(f"{scope}/used-{version}-{arguments}")
+    record = storage.read(used_name(name))
     used = head.created if record is None else max(head.created, record.mark / 1000)
     return now >= used + limits.idle + grace
 
@@ -97,5 +109,7 @@ class Sweep:
                     continue
                 if is_expired(storage, item.name, head, limits, now, grace):
                     storage.remove(item.name)
+                    if limits.idle < inf:
+                        storage.remove(used_name(item.name))
                     gone += 1
         return gone

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from . import _abilities
 from ._entry import is_signed, unpack
-from ._sweep import Current, current, is_expired
+from ._sweep import Current, current, is_expired, shelved_name, used_name
 from ._tag import ALL, digest, scope_of
 from .errors import DamagedError
 from .model import Head, Item, Record
@@ -183,6 +183,7 @@ def prune(storage: Storage, *, now: float, filters: Filters = Filters(), dry_run
     """
     currents: dict[str, Current] = {}
     lost: dict[str, str] = {}
+    kept: list[str] = []
     count = size = dead = 0
     for listed in list(entries(storage, filters)):
         scope = listed.key.partition("/")[0]
@@ -191,13 +192,28 @@ def prune(storage: Storage, *, now: float, filters: Filters = Filters(), dry_run
         if listed.live:
             expired, other = Filters(expired_at=now), Filters(stale_code=True)
             if not any(_outlived(storage, listed, each, currents[scope]) for each in (expired, other)):
+                kept.append(listed.key)
                 continue
             count, size, lost[scope] = count + 1, size + listed.size, listed.function
         else:
             dead += 1
         if not dry_run:
             storage.remove(listed.key)
+    if not dry_run and filters == Filters(filters.functions):  # else it has not seen all that these have
+        for prefix in (*currents, "shelved") if filters == Filters() else currents:
+            _remove_orphans(storage, prefix, kept)
     return Cleared(count, size, tuple(sorted(set(lost.values()))), dead)
+
+
+def _remove_orphans(storage: Storage, prefix: str, kept: list[str]) -> None:
+    """Small records of entries, of uses and for references, whose entry is not there any more."""
+    small = [item.name for item in storage.scan(prefix) if item.name.count("/") == 1]
+    of = shelved_name if prefix == "shelved" else used_name
+    if small := [name for name in small if prefix == "shelved" or name.startswith(f"{prefix}/used-")]:
+        named = set(map(of, kept))
+        for name in small:
+            if name not in named:
+                storage.remove(name)
 
 
 def forget(storage: Storage, scope: str) -> int:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # a machine that is busy with other things draws slowly, which says nothing about a strategy
-settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
 # MEMO_TEST_SERVERS is not memo's: it tells tests/servers that a missing server is a failure

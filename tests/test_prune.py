@@ -124,6 +124,37 @@ def test_prune_takes_all_of_it_and_nothing_else(lab: Lab) -> None:
     assert [h.is_cached(x) for h, x in ((f, 2), (f, 3), (g, 3))] == [True] * 3
 
 
+def test_what_was_noted_of_entries_goes_with_them(lab: Lab) -> None:
+    f = lab.function(idle_ttl=100)
+    other = lab.cache().persist(lambda x: [-x], name="prune.other", code="off", version=1)
+    for x in range(3):
+        f.call_and_shelve(x)
+        other.call_and_shelve(x)
+    lab.now += 50
+    f(0)
+    lab.now += 60
+    small = lambda: sorted(  # noqa: E731
+        item.name.partition("/")[0]
+        for item in lab.cache().storage.scan()
+        if "shelved/" in item.name or "/used-" in item.name
+    )
+    assert small().count("shelved") == 6
+    assert len(small()) == 7
+    lab.cache().prune("prune.f")  # of other functions it knows nothing
+    assert lab.there() == 4
+    assert small().count("shelved") == 6
+    lab.cache().prune()
+    assert small().count("shelved") == 4
+    assert len(small()) == 5
+    lab.now += 1000
+    lab.cache().prune()
+    assert small() == ["shelved"] * 3
+    other.delete(0)
+    lab.cache().prune()
+    assert small() == ["shelved"] * 2
+    assert other.call_and_shelve(1).get() == [-1]
+
+
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lab = Lab(tmp_path / "place", "sqlite")
     lab.now = 1e9  # long ago

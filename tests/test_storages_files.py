@@ -1,10 +1,12 @@
 """What only the storage of files promises: payloads that others open, mapped bodies, no litter, nobody else's files."""
 
+import contextlib
 import errno
 import json
 import os
 import pickle
 import stat
+import subprocess
 import sys
 import threading
 
@@ -24,7 +26,10 @@ def put(storage, body, suffix="", name=NAME, head=b"head", mark=0):
 
 def tree(folder):
     return sorted(
-        os.path.relpath(os.path.join(above, file), folder) for above, _, files in os.walk(folder) for file in files
+        os.path.relpath(os.path.join(above, file), folder)
+        for above, _, files in os.walk(folder)
+        if not above.endswith("_locks")
+        for file in files
     )
 
 
@@ -290,6 +295,7 @@ def test_is_right_where_locks_do_nothing(tmp_path, monkeypatch):
             return None
 
     monkeypatch.setattr(_lock.Turns, "__getitem__", lambda self, name: Nothing())
+    monkeypatch.setattr(_lock.NameLocks, "__call__", lambda self, name: contextlib.nullcontext(False))
     storage, wrong = Files(tmp_path), []
 
     def work(seed):
@@ -310,6 +316,71 @@ def test_is_right_where_locks_do_nothing(tmp_path, monkeypatch):
         thread.join()
     assert not wrong, wrong[:3]
     assert storage.read(NAME) is not None
+
+
+REMOVER = """
+import os, pickle, sys
+from memo.storages import files
+
+class Gates:  # os, but before and after each step that looks at, moves or removes a file it waits for a line
+    def __getattr__(self, name):
+        real = getattr(os, name)
+        return gated(name, real) if name in ("lstat", "rename", "unlink") else real
+
+def gated(name, real):
+    def step(*arguments):
+        done = real(*arguments)
+        print(name, flush=True)
+        sys.stdin.readline()
+        return done
+    return step
+
+files.os = Gates()
+pickle.loads(bytes.fromhex(sys.argv[1])).remove(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_kill_in_a_removal_loses_nothing_of_others(tmp_path, steps):
+    """Another process writes the name once the remover has looked at it; killed after each of its steps."""
+    storage = Files(tmp_path)
+    put(storage, b"old")
+    command = [sys.executable, "-c", REMOVER, pickle.dumps(storage).hex(), NAME]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as remover:
+        assert remover.stdout.readline() == "lstat\n"
+        writer = threading.Thread(target=put, args=(storage, b"new"))
+        writer.start()
+        writer.join(0.3)  # who does not wait for the remover is done by then
+        for _ in range(steps - 1):
+            remover.stdin.write("go on\n")
+            remover.stdin.flush()
+            remover.stdout.readline()
+        remover.kill()
+    writer.join(30)
+    assert bytes(storage.read(NAME).body) == b"new"
+
+
+def test_a_writer_does_not_wait_for_ever_for_one_that_was_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(_lock, "PATIENCE", 0.05)
+    storage, stopped = Files(tmp_path), Files(tmp_path)
+    with stopped._locks(NAME) as alone:
+        assert alone
+        put(storage, b"x")
+        storage.remove(NAME)
+        put(storage, b"y")
+    assert bytes(storage.read(NAME).body) == b"y"
+
+
+def test_the_locks_of_a_deleted_folder_are_taken_anew(tmp_path, monkeypatch):
+    import shutil
+
+    monkeypatch.setattr(_lock, "PATIENCE", 0.05)
+    storage = Files(tmp_path / "place")
+    put(storage, b"x")
+    shutil.rmtree(tmp_path / "place")
+    put(storage, b"y")
+    with storage._locks(NAME) as alone, Files(tmp_path / "place")._locks(NAME) as other:
+        assert (alone, other) == (True, False)
 
 
 def test_a_deleted_folder_is_made_again(tmp_path):

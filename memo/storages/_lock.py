@@ -11,14 +11,18 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from zlib import crc32
 
-from ._disk import make_folder
+from ._disk import is_network, make_folder
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+PATIENCE = 1.0  #: seconds that a turn on a name waits for another process
 
 _all: weakref.WeakSet[FolderLock | Turns] = weakref.WeakSet()
 
@@ -134,6 +138,42 @@ class FolderLock:
 
             os.lseek(self._file, 1 << 30, os.SEEK_SET)
             msvcrt.locking(self._file, msvcrt.LK_UNLCK, 1)
+
+
+class NameLocks:
+    """Short turns for processes on one name: ``with locks(name) as alone:``. Names share 16 locks, files in ``folder``.
+
+    False where there is no lock to be had: a network disk, or a holder that was stopped and not killed.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder, self._locks = folder, {}  # type: tuple[str, dict[int, FolderLock]]
+        self._network: bool | None = None
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[bool]:
+        number = crc32(name.encode()) & 15
+        lock = self._locks.get(number)
+        if lock is None:
+            path = os.path.join(self._folder, f"{number:x}")
+            lock = self._locks.setdefault(number, FolderLock(path, PATIENCE))
+        if self._network is None:
+            self._network = is_network(self._folder)
+        try:
+            if self._network:
+                raise OSError
+            lock.__enter__()
+            if not os.fstat(lock._file).st_nlink:  # deleted with its folder: others have another one
+                lock.__exit__()
+                lock.close()
+                lock.__enter__()
+        except OSError:  # or TimeoutError, which is one
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.__exit__()
 
 
 class Turns:

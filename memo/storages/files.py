@@ -8,8 +8,9 @@ An entry lies at ``<folder>/<scope>/<version>/_<2 letters>/<last component>`` an
   ``<last>-<8 hex><suffix>``, and a small file ``<last>`` that holds the head and the payload's name. The small file is
   what is renamed into place, and a payload's name is never used again, so the two are always a pair.
 
-Everything is written aside and renamed. It needs no lock of the disk: two
-processes that write one entry in both forms at once may lose it, and never mix it.
+Everything is written aside and renamed, and who renames or removes has the name for himself meanwhile: so nobody removes
+what another process has just put there. On a network disk, whose locks are not to be relied on, there is none: there a
+kill in the middle of a removal may lose what was put there in that very moment, and never mixes anything.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..errors import DamagedError
 from ..model import Buffer, Item, Record
 from . import _payload
 from ._entry_file import ONE_FILE, EntryFile, checked, end_of, is_payload, name_of, payload_of, stem_of
-from ._lock import Turns
+from ._lock import NameLocks, Turns
 from ._mirror import Mirror
 
 STALE = 3600.0  # seconds after which a file written aside is nobody's any more
@@ -44,7 +45,7 @@ class Files:
         self.folder, self.map_from, self.durable = os.fspath(folder), map_from, durable
         self._new = os.path.join(self.folder, "_new")
         self._swept = False
-        self._turns = Turns()
+        self._turns, self._locks = Turns(), NameLocks(os.path.join(self.folder, "_locks"))
         self._moved = object()  # another one before each removal of an entry's other form
         self._folders: dict[str, str] = {}
         self._words = EntryWords(self)
@@ -90,13 +91,13 @@ class Files:
         litter: list[str] = []
         try:
             target = self._make(litter, name, parts, head, size, mark, suffix)
-            with self._turns[name]:
+            with self._turns[name], self._locks(name) as alone:
                 old = self._files(path, target)
                 _payload.place(litter[-1], target)
                 litter.clear()
                 self._moved = object()
                 for unlink in old:
-                    unlink()
+                    unlink(alone)
         finally:
             for aside in litter:
                 _payload.unlink(aside)
@@ -133,9 +134,7 @@ class Files:
         return path
 
     def remove(self, name: str, /) -> None:
-        with self._turns[name]:
-            for unlink in self._files(self._path(name), ""):
-                unlink()
+        self.remove_if(name, None)
 
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
         return (item for _, item in self._listed(prefix))
@@ -173,11 +172,12 @@ class Files:
             return entry.inode()
 
     def remove_if(self, name: str, stamp: tuple[int, int] | None, /) -> None:
-        """Removes the entry if it is still that of ``stamp``."""
-        path = self._path(name)
+        """Removes the entry if it is still that of ``stamp``; None: whichever it is."""
         with self._turns[name]:
-            for unlink in self._files(path, "", only=stamp):
-                unlink()
+            if there := self._files(self._path(name), "", only=stamp):
+                with self._locks(name) as alone:
+                    for unlink in there:
+                        unlink(alone)
 
     def word(self, scope: str, /) -> int:
         return self._words.word(scope)
@@ -258,9 +258,9 @@ class Files:
             found.pop(0).close()
         return found[0] if found else None
 
-    def _files(self, path: str, target: str, only: tuple[int, int] | None = None) -> list[Callable[[], None]]:
+    def _files(self, path: str, target: str, only: tuple[int, int] | None = None) -> list[Callable[[bool], None]]:
         """What removes the files that this entry has now, but for ``target``, unless they were replaced meanwhile."""
-        unlinks: list[Callable[[], None]] = []
+        unlinks: list[Callable[[bool], None]] = []
         for suffix in self._forms:
             entry = self._opened(path + suffix)
             if entry is None:
@@ -275,7 +275,7 @@ class Files:
                 if path + suffix != target:
                     unlinks.append(partial(_unlink_same, path + suffix, entry.inode()))
             if payload:
-                unlinks.append(partial(_payload.unlink, os.path.join(os.path.dirname(path), payload)))
+                unlinks.append(partial(_unlink_payload, os.path.join(os.path.dirname(path), payload)))
         return unlinks
 
     def _opened(self, path: str) -> EntryFile | None:
@@ -298,10 +298,11 @@ class Files:
             os.close(file)
 
 
-def _unlink_same(path: str, inode: tuple[int, int]) -> None:
-    """Unlinks the file if it is that one. Taken aside first, so that another one can be put back.
+def _unlink_same(path: str, inode: tuple[int, int], alone: bool) -> None:
+    """Unlinks the file if it is that one. ``alone``: nobody puts another one there meanwhile.
 
-    Looked at before that, too: a kill before it is put back would lose what another process has just written.
+    Else it is taken aside first, so that another one can be put back. Looked at before that, too: a kill before it is put
+    back would lose what another process has just written.
     """
     folder, file = os.path.split(path)
     stem, dot, suffix = file.partition(".")
@@ -310,6 +311,9 @@ def _unlink_same(path: str, inode: tuple[int, int]) -> None:
         status = os.lstat(path)
         if (status.st_ino, status.st_mtime_ns) != inode:
             return
+        if alone:
+            os.unlink(path)
+            return
         os.rename(path, aside)
         status = os.lstat(aside)
         if (status.st_ino, status.st_mtime_ns) != inode:
@@ -317,6 +321,10 @@ def _unlink_same(path: str, inode: tuple[int, int]) -> None:
     except (FileNotFoundError, FileExistsError):
         pass
     _payload.unlink(aside)
+
+
+def _unlink_payload(path: str, alone: bool) -> None:
+    _payload.unlink(path)  # its name is never used again
 
 
 def _is_named(payload: str) -> bool:
