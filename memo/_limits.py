@@ -146,20 +146,32 @@ class Room:
         gone = freed = 0
         self.flush()
         while self._over(entries - gone, need - freed):
-            batch = self._lowest(name)
+            most = _BATCH if limits.max_entries is None else min(_BATCH, max(1, entries - gone - limits.max_entries))
+            batch = self._lowest(name, most)
             if not batch:
                 break  # nothing that could go: another process has emptied it meanwhile
+            going = []
             for rank, item in batch:
                 if not self._over(entries - gone, need - freed):
                     break
-                self.storage.remove(item.name)
+                going.append(item)
                 gone, freed = gone + 1, freed + item.size
                 self._floor = max(self._floor or 0.0, rank)
+            self._remove([item.name for item in going])
+            for item in going:
                 self._tell(item)
         count[0] -= gone
         count[1] -= freed
         count[2] += gone
         count[3] += freed
+
+    def _remove(self, names: list[str]) -> None:
+        many = getattr(self.storage, "remove_many", None)
+        if many is not None:
+            many(names)
+            return
+        for name in names:
+            self.storage.remove(name)
 
     def _tell(self, item: Item) -> None:
         scope = item.name.partition("/")[0]
@@ -173,12 +185,14 @@ class Room:
         if events.wanted("evict"):
             events.emit(Event("evict", function, item.name, str(self.limits), 0.0, item.size))
 
-    def _lowest(self, name: str) -> list[tuple[float, Item]]:
+    def _lowest(self, name: str, most: int) -> list[tuple[float, Item]]:
         """What goes first, with its rank: never the entry that is being replaced.
 
         What has no rank goes first, except what was stored just now, by a process that has yet to write down its rank.
         """
-        found = [one for one in self._ranked(_BATCH) if one[1].name != name]
+        found = [one for one in self._ranked(most + 1) if one[1].name != name]
+        if all(rank != _NEVER for rank, _ in found):
+            return found
         newest = max((_created(item) for _, item in found), default=0.0)
         first = [one for one in found if one[0] != _NEVER or _created(one[1]) < newest - _YOUNG]
         return first or found

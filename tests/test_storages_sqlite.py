@@ -13,6 +13,8 @@ import pytest
 
 from memo.errors import PlaceError
 from memo.storages import _ahead, open_storage
+from memo.storages._spill import Spill
+from memo.storages.files import Files
 from memo.storages.sqlite import Sqlite
 
 NAME = "f-01/v1/" + "ab" * 20
@@ -404,6 +406,17 @@ def test_counting_goes_on_in_every_process(tmp_path):
     other.remove("f-01/v1/a")
     assert storage.totals("") == (1, 8)
     assert [item.name for item in storage.lowest("", 5)] == ["f-01/v1/b"]
+
+
+def test_many_are_removed_at_once_and_big_ones_with_their_bodies(tmp_path):
+    spill = Spill(Sqlite(tmp_path / "small"), Files(tmp_path / "big"), above=100)
+    for name, body in zip("abcd", [b"", b"x" * 200, b"", b"x" * 200], strict=True):
+        put(spill, f"f-01/v1/{name}", body)
+    assert spill.totals("f-01")[0] == 4
+    spill.remove_many(["f-01/v1/a", "f-01/v1/b", "f-01/v1/none"])
+    assert {item.name[-1] for item in spill.scan()} == set("cd")
+    assert [item.name[-1] for item in spill.big.scan()] == ["d"]
+    assert spill.totals("f-01")[0] == 2
 
 
 def test_ranks_outlive_the_process(tmp_path):

@@ -62,14 +62,21 @@ def rank(database: Database, keys: Sequence[tuple[int, float]]) -> None:
 
 
 def lowest(database: Database, scope: str, n: int) -> list[tuple[Any, ...]]:
-    """Rows (k, rank, written) of the lowest: those never ranked first, by time of writing."""
+    """Rows (rank, written, then as `Sqlite.scan` lists them) of the lowest: those never ranked first, by time of writing."""
     if not _counting(database):
         return []
     return database.rows(
-        "SELECT r.k, r.rank, r.written FROM ranks r CROSS JOIN entries e ON e.k = r.k"
-        f" WHERE {RESULT} ORDER BY r.rank, r.written LIMIT ?2",
+        "SELECT r.rank, r.written, e.k, (SELECT prefix FROM prefixes WHERE id = e.prefix), e.size, e.last,"
+        " iif(e.size < 4000, e.record, NULL) FROM ranks r CROSS JOIN entries e ON e.k = r.k"
+        f" WHERE {RESULT.replace('prefix IN', 'e.prefix IN')} ORDER BY r.rank, r.written LIMIT ?2",
         (scope, n),
     )
+
+
+def remove(database: Database, keys: Sequence[tuple[int, bytes]]) -> None:
+    """Entries by (key, digest), in one transaction."""
+    sql = "DELETE FROM entries WHERE k=? AND substr(record, 1, 14)=?"
+    database.transact(lambda connection: _many(connection, sql, keys))
 
 
 def purge(database: Database, scope: str, below_mark: int, limit: int) -> int:

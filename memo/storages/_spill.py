@@ -104,6 +104,15 @@ class Spill:
             if body is not None:
                 self._remove_if(name, body)
 
+    def remove_many(self, names: Sequence[str], /) -> None:
+        """Those without a body in ``big`` at once, where the small storage can."""
+        many = getattr(self.small, "remove_many", None)
+        stubs = set(names) if many is None else {name for name in names if self._body(name) is not None}
+        if many is not None:
+            many([name for name in names if name not in stubs])
+        for name in stubs:
+            self.remove(name)
+
     def _body(self, name: str) -> Any:
         """The stamp of the body that the stub stands for; None where there is no stub, or another body by now."""
         stub = self._heads.head(name)

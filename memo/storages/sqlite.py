@@ -6,6 +6,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ..errors import DamagedError
 from ..model import Buffer, Item, Record
@@ -136,6 +137,10 @@ class Sqlite:
         if self._database.rows("SELECT 1 FROM entries WHERE k=?", (key,)):
             self._database.change("DELETE FROM entries WHERE k=? AND substr(record, 1, 14)=?", (key, digest))
 
+    def remove_many(self, names: Iterable[str], /) -> None:
+        """One transaction for all: what eviction takes out."""
+        _eviction.remove(self._database, [(key, digest) for _, key, digest, _ in map(key_of, names)])
+
     def scan(self, prefix: str = "", /) -> Iterator[Item]:
         query = f"{_LISTED} WHERE k >= ?2 AND {_UNDER} ORDER BY k LIMIT {_PAGE}"
         start, last = -(1 << 63), (1 << 63) - 1
@@ -211,8 +216,8 @@ class Sqlite:
         self._rank()
         return [
             (float("-inf") if rank is None else rank, seconds(written), item)
-            for key, rank, written in _eviction.lowest(self._database, scope, n)
-            for item in self._items(self._database.rows(f"{_LISTED} WHERE k=?", (key,)))
+            for rank, written, *listed in _eviction.lowest(self._database, scope, n)
+            for item in self._items([listed])
         ]
 
     def purge(self, scope: str, below_mark: int, limit: int, /) -> int:
@@ -245,7 +250,7 @@ class Sqlite:
         if pending and self._database.inode() is not None:
             _eviction.rank(self._database, [(key_of(name)[1], rank) for name, rank in pending.items()])
 
-    def _items(self, rows: Iterable[tuple[int, str | None, int, str | None, bytes | None]]) -> Iterator[Item]:
+    def _items(self, rows: Iterable[Sequence[Any]]) -> Iterator[Item]:
         for key, prefix, size, last, record in rows:
             start = record or self._start(key)
             if start and prefix is not None and len(start) > DIGEST:  # else removed meanwhile, or damaged
