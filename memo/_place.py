@@ -178,11 +178,13 @@ def read_marker(folder: str) -> Marker | None:
 
 
 def _look_into(folder: str) -> tuple[Marker, bool] | None:
-    """The marker, and whether it had to be taken from CACHEDIR.TAG because memo.json is damaged."""
+    """The marker, and whether it had to be taken from CACHEDIR.TAG because memo.json is damaged or gone."""
     path = os.path.join(folder, MARKER)
     try:
         content = _read(path)
     except FileNotFoundError:
+        if (second := _second_marker(folder)) is not None:  # lost, or deleted to give the place other limits
+            return second._replace(limits={}), True
         # whoever is making this place just now may have put its marker there after we looked for it
         return _look_into(folder) if _holds_marker(folder) else None
     except NotADirectoryError:

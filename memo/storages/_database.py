@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import os
 import sqlite3
+import stat
 import threading
 import time
 import weakref
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 from ..errors import PlaceError
 from ._disk import make_folder
 from ._lock import FolderLock
+from ._payload import discard
 
 T = TypeVar("T")
 
@@ -121,10 +123,10 @@ class Database:
 
     def inode(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.path)
+            found = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return found.st_dev, found.st_ino
+        return found.st_dev, found.st_ino if stat.S_ISREG(found.st_mode) else -1  # of a link, a folder: no file of ours
 
     def _first(self, connection: Connection, sql: str, values: Sequence[Any]) -> Any:
         return connection.execute(sql, values) if self.open(connection) else Nothing()
@@ -136,6 +138,8 @@ class Database:
             connection.busy = busy
             while (inode := self.inode()) is not None:
                 self._last = inode
+                if inode[1] < 0:  # SQLite would follow a link
+                    raise sqlite3.DatabaseError(f"{self.path} is not a file")
                 writable = os.access(self.path, os.W_OK) and os.access(self.folder, os.W_OK)
                 try:
                     db = self._connect(self.path, _how(self.path, writable))
@@ -304,7 +308,7 @@ class Database:
                 if name.startswith("entries.db.damaged-"):
                     digits = name.removeprefix("entries.db.damaged-").partition("-")[0]
                     number = max(number, int(digits) + 1) if digits.isdigit() else number
-                    _unlink(os.path.join(self.folder, name))
+                    discard(os.path.join(self.folder, name))
             aside = f"{self.path}.damaged-{number}"
             for rest in ("-wal", "-shm", ""):  # the log first: it must never meet a new database
                 try:

@@ -98,6 +98,10 @@ class FolderLock:
             make_folder(os.path.dirname(self.path))
             self._file = os.open(self.path, flags, 0o600)
         except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR):  # no file of memo's: out of the way
+                os.rename(self.path, f"{self.path}.damaged")
+                self._file = os.open(self.path, flags, 0o600)
+                return
             if error.errno not in (errno.EROFS, errno.EACCES):
                 raise
             self._file = os.open(self.path, flags & ~(os.O_RDWR | os.O_CREAT) | os.O_RDONLY)  # enough for a lock

@@ -36,6 +36,9 @@ def place(source: str, target: str) -> None:
     except FileNotFoundError:
         make_folder(os.path.dirname(target))
         os.replace(source, target)
+    except IsADirectoryError:  # no entry of memo's: out of the way, where it is swept
+        os.rename(target, os.path.join(os.path.dirname(source), os.urandom(8).hex()))
+        os.replace(source, target)
 
 
 def open_file(path: str) -> int:
@@ -57,6 +60,16 @@ def unlink(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         pass
+
+
+def discard(path: str) -> None:
+    """A file, or a folder with all that is in it; what can't be removed stays."""
+    try:
+        unlink(path)
+    except OSError:
+        from shutil import rmtree
+
+        rmtree(path, ignore_errors=True)  # follows no links
 
 
 def age(path: str) -> float:

@@ -214,7 +214,7 @@ class Files:
         for name in names:
             path = os.path.join(self._new, name)
             if _payload.age(path) > STALE:
-                _payload.unlink(path)
+                _payload.discard(path)
 
     # -- names and files
 
