@@ -89,16 +89,19 @@ class _Here(threading.local):
         self.connection = database.enlist()
 
 
-class Nothing:
-    """What a query gives where there is no database yet."""
+class Rows:
+    """What a query gives where nothing is open; none where there is no database yet."""
 
     rowcount = 0
 
-    def fetchone(self) -> None:
-        return None
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+
+    def fetchone(self) -> Any:
+        return self._rows[0] if self._rows else None
 
     def fetchall(self) -> list[Any]:
-        return []
+        return self._rows
 
 
 class Database:
@@ -129,7 +132,31 @@ class Database:
         return found.st_dev, found.st_ino if stat.S_ISREG(found.st_mode) else -1  # of a link, a folder: no file of ours
 
     def _first(self, connection: Connection, sql: str, values: Sequence[Any]) -> Any:
-        return connection.execute(sql, values) if self.open(connection) else Nothing()
+        try:
+            return connection.execute(sql, values) if self.open(connection) else Rows([])
+        except sqlite3.OperationalError:
+            rows = self._read_alone(sql, values) if connection.db is None and sql.startswith("SELECT") else None
+            if rows is None:
+                raise
+            return Rows(rows)
+
+    def _read_alone(self, sql: str, values: Sequence[Any]) -> list[Any] | None:
+        """Rows of a database that can't be opened for want of room: even reading begins with files beside it.
+
+        For one statement only, since what is read so may not change meanwhile. None where that can't be done: a log
+        that has something in it may only be read with the others.
+        """
+        how = _how(self.path, writable=False)
+        if "immutable" not in how:
+            return None
+        db = self._connect(self.path, how)
+        try:
+            self._check(db)
+            return db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError:  # no verdict on what may be changing just now
+            return None
+        finally:
+            db.close()
 
     def open(self, connection: Connection) -> bool:
         """False where there is nothing to open."""
