@@ -70,8 +70,9 @@ class Cache:
         sign: a secret of at least 16 characters or bytes, or several: entries are signed with the first and taken only if
             one of them signed them, which is checked before anything is decoded. By default those in the environment
             variable MEMO_SIGNING_KEY, separated by blanks. Pickled with the cache, so that workers have it too.
-        trust: "pickle", or "data": entries whose loading could run code (pickles) are neither made nor read; the default
-            serializer is then "auto", without its pickles.
+        trust: "pickle"; "restricted": of pickles only what is on a list of harmless types is loaded and stored, see
+            ``memo.serializers.Restricted``; or "data": entries whose loading could run code (pickles) are neither made nor
+            read, and the default serializer is then "auto", without its pickles.
         trust_folder: load pickles from a folder that other users own or may write to, and without a warning from a URL.
         spot_check: share of the hits (0.01: one in a hundred) that is computed again and compared; a difference is reported, once
             per function, and the stored result dropped. Not for generators.
@@ -115,8 +116,10 @@ class Cache:
         _one_of("on_unkeyable", on_unkeyable, ("raise", "bypass"))
         self.location, storage = checked_location(location, storage)
         self.codecs: tuple[Codec, ...] = codecs.chain(compress)
-        _one_of("trust", trust, ("pickle", "data"))
-        self.trust, data_only = trust, trust == "data"
+        _one_of("trust", trust, ("pickle", "restricted", "data"))
+        self.trust, data_only = trust, trust != "pickle"
+        if trust == "restricted" and serializer in (None, "pickle") and storage not in ("hdf5", "pytables"):
+            serializer = serializers.Restricted()
         if serializer is None and storage in ("hdf5", "pytables"):
             serializer = serializers.Auto(pickle=not data_only, first=(storage,))
         elif data_only and (serializer is None or serializer == "auto"):
@@ -124,7 +127,7 @@ class Cache:
         self.serializer = serializers.serializer("pickle" if serializer is None else serializer)
         if data_only and not serializers.is_safe(self.serializer):
             raise OptionError(
-                f"serializer={self.serializer.name!r} may run code when it loads, which trust='data' rules out:"
+                f"serializer={self.serializer.name!r} may run code when it loads, which trust={trust!r} rules out:"
                 f" leave it out, or take one of data alone, such as 'json' or 'numpy'"
             )
         self.bodies = Bodies(self.serializer, self.codecs, data_only=data_only)
@@ -508,7 +511,7 @@ class Cache:
                     storage = Memory()
                 elif storage is None or isinstance(storage, str):
                     place = absolute(str(self.location))
-                    trusted = self.trust_folder or self.trust == "data"
+                    trusted = self.trust_folder or self.trust != "pickle"
                     storage, marker = open_place(
                         place,
                         kind=storage,

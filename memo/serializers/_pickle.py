@@ -103,12 +103,14 @@ def dump_by_value(value: Any, pickler: Callable[..., Pickler]) -> list[Buffer]:
     return _framed(stream, buffers, _bytecode())
 
 
-def load_large(data: memoryview) -> Any:
+def load_large(data: memoryview, load: Callable[[Any, Any], Any] | None = None) -> Any:
+    """``load(stream, buffers)`` is what unpickles: by default all that Python can."""
+    load = load or _load_stream
     paused = gc.isenabled()
     try:
         gc.disable()
         indexed = data[:4] == _MAGIC or data[:5] == _INDEXED
-        return _unframed(data) if indexed else _load_stream(data, ())
+        return _unframed(data, load) if indexed else load(data, ())
     finally:
         if paused:
             gc.enable()
@@ -209,13 +211,13 @@ def _pieces(stream: bytes, count: int) -> list[bytes]:
     return [*pieces, stream[start:]]
 
 
-def _unframed(data: memoryview) -> Any:
+def _unframed(data: memoryview, load: Callable[[Any, Any], Any]) -> Any:
     begin = 9 if data[0] == 0x80 else 0
     _, bytecode, count, length = _HEAD.unpack_from(data, begin)
     if bytecode and bytecode != _bytecode():
         raise DamagedError("it holds functions or classes by value, pickled by another version of Python")
     if not count and begin:
-        return _load_stream(data, ())
+        return load(data, ())
     start = begin + _HEAD.size + 16 * count
     table = unpack_from(f"<{2 * count}Q", data, begin + _HEAD.size)
     buffers: list[Buffer] = []
@@ -224,7 +226,7 @@ def _unframed(data: memoryview) -> Any:
             raise DamagedError(f"a buffer of {size} bytes at {offset} was cut off: there are {len(data)} in all")
         buffer = data[offset : offset + size]
         buffers.append(bytearray(buffer) if data.readonly else buffer)
-    return _load_stream(data[start : start + length], buffers)
+    return load(data[start : start + length], buffers)
 
 
 def _load_stream(stream: memoryview, buffers: list[Buffer] | tuple[()]) -> Any:
