@@ -180,13 +180,15 @@ class flags:
 
     def __enter__(self) -> None:
         _look()
-        self._before = _flags, [request for request in _requests if request.source == "flag"]
+        self._before = _flags, [(one, one.functions) for one in _requests if one.source == "flag"]
         set_flags(**self._said)  # type: ignore[arg-type]
 
     def __exit__(self, *exception: object) -> None:
         said, requests = self._before
         _drop_request()
-        _requests.extend(requests)
+        for request, functions in requests:
+            request.functions = functions
+            _requests.append(request)
         _use(said)
         _tell_children()
 
