@@ -24,7 +24,7 @@ from .model import Hit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from concurrent.futures import ThreadPoolExecutor
     from types import FunctionType
     from typing import Any, TypeVar
@@ -65,12 +65,7 @@ class AsyncRunner(Runner):
         if type(outcome) is Attempt:
             return await fly(outcome)
         if type(outcome) is Late:
-            from asyncio import create_task
-
-            renewal = create_task(_renewed(outcome.attempt))
-            _renewals.add(renewal)  # the loop itself keeps no task alive
-            renewal.add_done_callback(_renewals.discard)
-            return self.hit(outcome.attempt.call, outcome.hit)
+            return in_background(outcome, fly)
         if type(outcome) is Doubted:
             return await checked_later(self, outcome)
         if type(outcome) is CoroutineType:  # the cache is off, or bypassed
@@ -142,7 +137,17 @@ def _itself(attempt: Any) -> Any:
 _renewals: set[Any] = set()
 
 
-async def _renewed(attempt: Attempt) -> None:
+def in_background(late: Late, fly: Callable[[Attempt], Awaitable[object]]) -> Any:
+    """The old result; the new one is computed by a task of this loop."""
+    from asyncio import create_task
+
+    renewal = create_task(_renewed(late.attempt, fly))
+    _renewals.add(renewal)  # the loop itself keeps no task alive
+    renewal.add_done_callback(_renewals.discard)
+    return late.attempt.runner.hit(late.attempt.call, late.hit)
+
+
+async def _renewed(attempt: Attempt, fly: Callable[[Attempt], Awaitable[object]]) -> None:
     try:
         await fly(attempt)
     except Exception as error:

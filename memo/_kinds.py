@@ -164,15 +164,11 @@ def _fits(function: FunctionType, options: Any) -> None:
             "key= as a function of the call and ignore= exclude each other: the function decides what counts"
         )
     if function.__code__.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
-        given = {
-            "stale_while_revalidate": options.stale_while_revalidate, "stale_if_error": options.stale_if_error,
-            "cache_exceptions": options.exceptions,
-        }  # fmt: skip
-        for option, value in given.items():
-            if value:
-                raise OptionError(
-                    f"{option} is not for generators: what {function.__qualname__}() yields is handed on at once"
-                )
+        if options.exceptions:
+            raise OptionError(
+                f"cache_exceptions is not for generators: what {function.__qualname__}() yields before it raises was handed"
+                f" on already, and only what has come to its end is stored"
+            )
         if getattr(options.policy, "around", None) is not None:
             raise OptionError(
                 f"depends= on calls of another function is not for generators, as {function.__qualname__}() is:"

@@ -4,6 +4,7 @@ Who asks for what is being recorded in this process follows: it reads what is on
 first drives the generator on, so that nobody waits for a consumer that has paused. A recording that does not come to its
 end (its last consumer stops, the generator raises, an item can't be stored, somebody sends into it) is dropped; those
 who followed go on with a generator of their own, past what they have had. So an exception is never taken for an end.
+Where an old result is to be served instead of an exception, that is done before the first item only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from ._flight import INSIDE
 from ._handle import Handle
 from ._items import Replay, Tape
 from ._run import Runner
+from ._stale import Late, in_background, instead
 from .errors import OptionError
+from .model import Hit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._options import Options
+    from ._reference import Reference
 
     Items = Generator[Any, Any, Any]
 
@@ -40,6 +44,7 @@ class Recording:
         self.users, self.made, self.dropped = 1, 0, False
         self.tape = Tape(runner.cache().bodies, "" if "://" in place else place)
         self.source: Any = runner.invoke(runner.function, attempt.values)
+        self.spare: Hit | None = None  #: what to replay instead, since it raised before its first item
         attempt.seconds, self._rested = 0.0, -1
         if attempt.flight is not None:
             attempt.flight.recording = self
@@ -96,6 +101,12 @@ class Recording:
         else:
             self.attempt.land(self.tape)
 
+    def failed(self, error: BaseException) -> None:
+        """The source has raised."""
+        self.source, self.dropped = None, True
+        if not self.made:
+            self.spare = instead(self.attempt, error)
+
     def take_over(self, had: int) -> Any:
         """The running source of a dropped recording, for the first one who has had all that it made; else None."""
         with self.lock:
@@ -118,7 +129,12 @@ class Recording:
                         break
                     else:
                         frame = None
-                        item, ended = self._next()
+                        try:
+                            item, ended = self._next()
+                        except Exception:
+                            if self.spare is None:
+                                raise
+                            break
                         at = self.tape.size
                 if frame is not None:
                     ended, name, body, at = frame
@@ -137,6 +153,9 @@ class Recording:
             if (unfinished := self.left()) is not None:
                 self.attempt.end()
                 unfinished.close()
+        if self.spare is not None:
+            replay = runner.hit(self.attempt.call, self.spare)
+            return (yield from runner.replayed(replay, self.attempt.values))
         return (yield from runner.live(self.attempt.values, had, sent, source))
 
     def _next(self) -> tuple[Any, bool]:
@@ -150,8 +169,8 @@ class Recording:
             self.attempt.seconds += perf_counter() - began
             self.end(end.value)
             return end.value, True
-        except BaseException:
-            self.source, self.dropped = None, True
+        except BaseException as error:
+            self.failed(error)
             self.attempt.end()
             raise
         finally:
@@ -175,9 +194,14 @@ class GeneratorRunner(Runner):
         found = Runner.run(self, key, values, None)
         if type(found) is Attempt:
             return (yield from self.recorded(found))
+        if type(found) is Late:
+            found = in_background(found, self._drained)
         if type(found) is Replay:
-            return (yield from self._replayed(found, values))
+            return (yield from self.replayed(found, values))
         return (yield from found)  # the cache is off, or bypassed
+
+    def _drained(self, attempt: Attempt) -> None:
+        deque(self.recorded(attempt), 0)
 
     def recorded(self, attempt: Attempt) -> Items:
         while attempt.joins and (other := attempt.join()) is not None:
@@ -191,7 +215,7 @@ class GeneratorRunner(Runner):
             finally:
                 attempt.opened.flights.leave(other)
             if (hit := attempt.landed(other)) is not None:
-                return (yield from self._replayed(self.hit(attempt.call, hit), attempt.values))
+                return (yield from self.replayed(self.hit(attempt.call, hit), attempt.values))
         if attempt.opened is None:  # read-only
             next(self.counts.misses)
             return (yield from self.live(attempt.values, 0))
@@ -201,7 +225,7 @@ class GeneratorRunner(Runner):
                     sleep(pause)
                 if (hit := attempt.again()) is not None:
                     attempt.end()
-                    return (yield from self._replayed(self.hit(attempt.call, hit), attempt.values))
+                    return (yield from self.replayed(self.hit(attempt.call, hit), attempt.values))
             attempt.begin()
             recording = Recording(attempt)
         except BaseException:
@@ -209,7 +233,7 @@ class GeneratorRunner(Runner):
             raise
         return (yield from recording.consume())
 
-    def _replayed(self, replay: Iterable[Any], values: tuple[Any, ...]) -> Items:
+    def replayed(self, replay: Iterable[Any], values: tuple[Any, ...]) -> Items:
         """What is stored; from where an item can't be loaded any more, or something is sent, what the function makes."""
         had, items, sent = 0, iter(replay), None
         while sent is None:
@@ -243,7 +267,7 @@ class GeneratorRunner(Runner):
 
 
 class GeneratorHandle(Handle):
-    """``get`` gives an iterable, ``set`` takes one, ``refresh`` gives a generator that computes anew."""
+    """``get`` and ``call_and_shelve(...).get()`` give an iterable, ``set`` takes one, ``refresh`` gives a generator."""
 
     def set(self, value: Iterable[Any], /, *args: Any, **kwargs: Any) -> None:
         tape = Tape(self.runner.cache().bodies, "")
@@ -256,9 +280,24 @@ class GeneratorHandle(Handle):
             tape.close()
 
     def starmap(self, *args: Any, **kwargs: Any) -> Any:
-        raise OptionError(f"{self.runner.name} is a generator function: go through its items")
+        raise OptionError(
+            f"{self.runner.name} is a generator function, and a batch would hold all items of all calls at once: go through"
+            f" the items, or give call_and_shelve to the executor and go through each reference's get()"
+        )
 
-    map = as_completed = call_and_shelve = starmap
+    map = as_completed = starmap
+
+    def call_and_shelve(self, *args: Any, **kwargs: Any) -> Reference:
+        """As the call, gone through to its end: a reference, whose ``get()`` gives the items again and again."""
+        if (found := self.found(args, kwargs)) is not None:
+            return found
+        deque(self.runner.wrapper(*args, **kwargs), 0)
+        return self.kept(args, kwargs) or self.shelved(args, kwargs, list(self.runner.wrapper(*args, **kwargs)))
+
+    def kept(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reference | None:
+        """The reference to what was recorded, if it could be stored."""
+        outcome = self._look(args, kwargs)
+        return self.shelved(args, kwargs, outcome.value) if isinstance(outcome, Hit) else None
 
     def refresh(self, *args: Any, **kwargs: Any) -> Items:
         runner: Any = self.runner

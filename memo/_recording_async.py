@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from ._async import AsyncHandle, AsyncRunner, in_thread, is_small, landing
+from ._async import AsyncHandle, AsyncRunner, in_background, in_thread, is_small, landing
 from ._attempt import Attempt
 from ._flight import INSIDE
 from ._items import Replay
 from ._recording import GeneratorHandle, Recording
 from ._run import ABSENT, Runner
+from ._stale import Late
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ _LARGE = 1 << 16  #: bytes of an item that a thread loads
 
 
 class _Broken(Exception):
-    """No more can be had from what was recorded; ``source`` is the generator to go on with, if there is one."""
+    """No more can be had from what was recorded; ``source`` is the generator to go on with, if there is
+    one, ``spare`` what is to be replayed instead."""
 
-    def __init__(self, source: Any = None) -> None:
-        self.source = source
+    def __init__(self, source: Any = None, spare: Any = None) -> None:
+        self.source, self.spare = source, spare
 
 
 class AsyncRecording(Recording):
@@ -54,10 +56,15 @@ class AsyncRecording(Recording):
                     if had < self.tape.count or self.tape.ended:
                         ended, name, body, at = self.tape.read(at)
                     elif self.dropped:
-                        raise _Broken(self.take_over(had))
+                        raise _Broken(self.take_over(had), self._instead())
                     else:
                         name = ""
-                        item, ended = await self._made()
+                        try:
+                            item, ended = await self._made()
+                        except Exception:
+                            if self.spare is None:
+                                raise
+                            raise _Broken(spare=self._instead())
                         at = self.tape.size
                 if name:
                     try:
@@ -82,6 +89,9 @@ class AsyncRecording(Recording):
             if unfinished is not None:
                 await unfinished.aclose()
 
+    def _instead(self) -> Any:
+        return None if self.spare is None else self.attempt.runner.hit(self.attempt.call, self.spare)
+
     async def _made(self) -> tuple[Any, bool]:
         """(the next item, False), or (None, True) at the end."""
         flight = self.attempt.flight
@@ -93,8 +103,8 @@ class AsyncRecording(Recording):
             self.attempt.seconds += perf_counter() - began
             await in_thread(self.end, None)
             return None, True
-        except BaseException:
-            self.source, self.dropped = None, True
+        except BaseException as error:
+            self.failed(error)
             await in_thread(self.attempt.end)
             raise
         finally:
@@ -119,9 +129,15 @@ class AsyncGeneratorRunner(AsyncRunner):
             found = await in_thread(Runner.run, self, key, values, None)
         if type(found) is Attempt:
             return await self.recorded(found)
+        if type(found) is Late:
+            found = in_background(found, self._drained)
         if type(found) is Replay:
             return self._played(_replayed(found), values)
         return found  # type: ignore[no-any-return]
+
+    async def _drained(self, attempt: Attempt) -> None:
+        async for _ in await self.recorded(attempt):
+            pass
 
     async def recorded(self, attempt: Attempt) -> Items:
         from asyncio import get_running_loop, sleep
@@ -174,6 +190,10 @@ class AsyncGeneratorRunner(AsyncRunner):
                 except StopAsyncIteration:
                     return
                 except _Broken as broken:
+                    await items.aclose()
+                    if broken.spare is not None:
+                        items = _replayed(broken.spare)
+                        continue
                     source = broken.source
                     break
                 had += 1
@@ -210,8 +230,19 @@ class AsyncGeneratorHandle(AsyncHandle, GeneratorHandle):
     """Coroutines; ``refresh`` gives an async generator that computes anew, ``set`` takes any iterable."""
 
     def attributes(self) -> dict[str, Any]:
-        batches = dict.fromkeys(("map", "starmap", "as_completed", "call_and_shelve"), self.starmap)
+        batches = dict.fromkeys(("map", "starmap", "as_completed"), self.starmap)
         return {**super().attributes(), **batches}
+
+    async def _shelved(self, *args: Any, **kwargs: Any) -> Any:
+        if (found := await in_thread(self.found, args, kwargs)) is not None:
+            return found
+        async for _ in self.runner.wrapper(*args, **kwargs):
+            pass
+        if (found := await in_thread(self.kept, args, kwargs)) is not None:
+            return found
+        return await in_thread(
+            self.shelved, args, kwargs, [item async for item in self.runner.wrapper(*args, **kwargs)]
+        )
 
     async def _refreshed(self, *args: Any, **kwargs: Any) -> Any:
         runner: Any = self.runner

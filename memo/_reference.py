@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from . import _entry
+from ._items import Replay
 from ._sweep import shelved_name
 from .errors import NotCachedError, UnkeyableError
 from .model import Call, Head, Hit, Miss
@@ -85,24 +86,29 @@ def shelved(cache: Cache, opened: Opened, call: Call, value: Any) -> Reference:
     head = opened.head(call.key)
     if head is None or not head[0]:  # it could not be stored
         return Reference(cache, call.function, call.key, b"", (value,))
-    try:
-        from .fingerprint import encoding
-
-        encoded = b"=" + encoding(value)
-        if type(value) in _PLAIN:
-            from marshal import dumps
-
-            # calls of plain values alone have an encoding of their own: there the value itself must stand
-            dumped = dumps(value, 2)
-            encoded = b"+" + dumped if len(dumped) <= _SHORT else b"!"
-    except UnkeyableError:
-        encoded = b"=" + b"=reference" + _digest(call.key.encode() + head[0])
+    encoded = _encoded(value) or b"=" + b"=reference" + _digest(call.key.encode() + head[0])
     try:
         body = _digest(head[0]) + encoded
         opened.storage.write(shelved_name(call.key), [body], bytes, size=len(body), mark=0)
     except Exception as error:
         cache.trouble("store", error, call=call)
     return _made(cache, call, encoded)
+
+
+def _encoded(value: Any) -> bytes:
+    """Empty where it has no canonical encoding."""
+    from .fingerprint import encoding
+
+    if type(value) in _PLAIN:
+        from marshal import dumps
+
+        # calls of plain values alone have an encoding of their own: there the value itself must stand
+        dumped = dumps(value, 2)
+        return b"+" + dumped if len(dumped) <= _SHORT else b"!"
+    try:
+        return b"" if type(value) is Replay else b"=" + encoding(value)
+    except UnkeyableError:
+        return b""
 
 
 def _made(cache: Cache, call: Call, encoded: bytes) -> Reference:

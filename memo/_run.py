@@ -164,7 +164,7 @@ class Runner:
 
             if _stale.may_renew(attempt):
                 late = _stale.Late(outcome.stale, attempt)
-                return late if self.depart is not Attempt.fly else _stale.in_background(late)
+                return late if self.depart is not Attempt.fly else _stale.in_background(late, Attempt.fly)
         return self.depart(attempt)
 
     def _without(self, mode: settings.Mode, key: bytes, values: tuple[Any, ...]) -> Any:

@@ -14,6 +14,7 @@ from .model import Event, Hit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ._attempt import Attempt
@@ -34,21 +35,21 @@ def may_renew(attempt: Attempt) -> bool:
     return attempt.opened is not None and attempt.miss.stale is not None and attempt.miss.late < window
 
 
-def in_background(late: Late) -> Any:
-    """The old result; the new one is computed by a thread, one a key."""
+def in_background(late: Late, fly: Callable[[Attempt], object]) -> Any:
+    """The old result; the new one is computed by a thread, one a key: ``fly`` does that."""
     attempt = late.attempt
     key = attempt.opened.place or str(id(attempt.opened)), attempt.call.key
     if key not in _renewing:
         _renewing.add(key)
         from threading import Thread
 
-        Thread(target=_renew, args=(attempt, key), name="memo-renew", daemon=True).start()
+        Thread(target=_renew, args=(attempt, key, fly), name="memo-renew", daemon=True).start()
     return attempt.runner.hit(attempt.call, late.hit)
 
 
-def _renew(attempt: Attempt, key: tuple[str, str]) -> None:
+def _renew(attempt: Attempt, key: tuple[str, str], fly: Callable[[Attempt], object]) -> None:
     try:
-        attempt.fly()
+        fly(attempt)
     except Exception as error:
         told(attempt, error, "could not be renewed")
     finally:

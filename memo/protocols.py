@@ -314,6 +314,7 @@ class AsyncPersistedItems(AsyncHandles[P, R], Protocol[P, R]):
     def __get__(
         self: AsyncPersistedItems[Concatenate[Any, Q], S], instance: object, owner: type | None = None, /
     ) -> AsyncPersistedItems[Q, S]: ...
+    async def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> Reference: ...
 
 
 class Decorator(Protocol):

@@ -69,10 +69,11 @@ def test_when_the_leader_raises_the_others_try(tmp_path: Path) -> None:
     assert sorted(map(str, results)) == ["7", "7", "7", "raised"]
 
 
-def test_recursion(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", STORAGES)
+def test_recursion(tmp_path: Path, kind: str) -> None:
     calls = []
 
-    @persist(location=tmp_path / "place", ignore=["calls"])
+    @persist(location=tmp_path / "place", storage=kind, ignore=["calls"])
     def fib(n, calls=calls):
         calls.append(n)
         return n if n < 2 else fib(n - 1) + fib(n - 2)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import pickle
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -218,16 +220,90 @@ def test_modes_and_handles(cache: Cache) -> None:
     assert made.count("began") == 6
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"stale_while_revalidate": "1h", "ttl": 1}, {"stale_if_error": "1h", "ttl": 1}, {"cache_exceptions": KeyError}],
-)
-def test_options_that_are_not_for_generators(options: dict) -> None:
+def test_what_is_not_for_generators(cache: Cache) -> None:
     def f():
         yield 1
 
     with pytest.raises(memo.OptionError, match="not for generators"):
-        persist(f, **options)
+        persist(f, cache_exceptions=KeyError)
+    with pytest.raises(memo.OptionError, match="hold all items"):
+        cache.persist(f).map([])
+
+
+class Aging:
+    """Generators whose items say which run made them; an hour is over when the test says so."""
+
+    def __init__(self, cache: Cache, **options: object) -> None:
+        self.now, self.runs, self.fails_at = 2e9, 0, None
+        cache.clock = lambda: self.now
+
+        def made(n):
+            self.runs += 1
+            for i in range(n):
+                if i == self.fails_at:
+                    raise RuntimeError("the service is down")
+                yield self.runs, i
+
+        async def asynchronous(n):
+            for item in made(n):
+                await asyncio.sleep(0)
+                yield item
+
+        options = {"ttl": "1h", "name": "aging.f", "code": "off", "version": 1, **options}
+        self.f = cache.persist(made, **options)
+        self.asynchronous = cache.persist(asynchronous, **{**options, "name": "aging.asynchronous"})
+
+
+def test_old_items_are_served_while_new_ones_are_made(cache: Cache) -> None:
+    aging = Aging(cache, stale_while_revalidate="1d")
+    f = aging.f
+    assert list(f(2)) == [(1, 0), (1, 1)]
+    aging.now += 7200
+    assert list(f(2)) == [(1, 0), (1, 1)]
+    pause, end = threading.Event(), time.monotonic() + SECONDS
+    while not f.is_cached(2) and time.monotonic() < end:
+        pause.wait(0.01)
+    assert list(f(2)) == [(2, 0), (2, 1)]
+
+
+def test_old_items_instead_of_an_exception_before_the_first_one(cache: Cache) -> None:
+    aging = Aging(cache, stale_if_error="1d")
+    f = aging.f
+    assert list(f(2)) == [(1, 0), (1, 1)]
+    aging.now += 7200
+    aging.fails_at = 0
+    one, two = f(2), f(2)
+    assert [next(one), next(two), next(one), next(two)] == [(1, 0), (1, 0), (1, 1), (1, 1)]
+    assert list(f(2)) == [(1, 0), (1, 1)]
+    aging.fails_at = 1
+    items = f(2)
+    next(items)
+    with pytest.raises(RuntimeError):  # what was handed on can't be taken back
+        next(items)
+    aging.now += 2 * 86400
+    aging.fails_at = 0
+    with pytest.raises(RuntimeError):
+        next(f(2))
+
+
+def test_references(cache: Cache) -> None:
+    f, made = counting(cache)
+    reference = f.call_and_shelve(3)
+    again = pickle.loads(pickle.dumps(reference))
+    assert list(reference.get()) == list(again.get()) == list(again.get()) == [[0], [1], [2]]
+    assert list(f.call_and_shelve(3).get()) == list(f(3)) == [[0], [1], [2]]
+    assert made.count("began") == 1
+
+    @cache.persist
+    def total(items):
+        return sum(item[0] for item in items.get())
+
+    assert total(reference) == total(again) == 3
+    assert total.cache_info()[:2] == (1, 1)
+    with memo.mode("off"):
+        assert list(f.call_and_shelve(2).get()) == [[0], [1]]
+    with pytest.raises(ValueError):
+        f.call_and_shelve(3, fail=1)
 
 
 def test_methods_and_codecs_and_serializers(tmp_path: Path) -> None:
@@ -416,6 +492,39 @@ def test_async_in_several_loops(cache: Cache) -> None:
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(one, range(3))) == [[[i] for i in range(50)]] * 3
     assert run(all_of(f(50))) == [[i] for i in range(50)]
+
+
+def test_async_old_items(cache: Cache) -> None:
+    aging = Aging(cache, stale_while_revalidate="3h", stale_if_error="1d")
+    f = aging.asynchronous
+
+    async def main():
+        assert await all_of(f(2)) == [(1, 0), (1, 1)]
+        aging.now += 7200
+        assert await all_of(f(2)) == [(1, 0), (1, 1)]
+        while not await f.is_cached(2):
+            await asyncio.sleep(0.01)
+        assert await all_of(f(2)) == [(2, 0), (2, 1)]
+        aging.now += 20_000
+        aging.fails_at = 0
+        assert await asyncio.gather(*[all_of(f(2)) for _ in range(3)]) == [[(2, 0), (2, 1)]] * 3
+        aging.fails_at = 1
+        with pytest.raises(RuntimeError):
+            await all_of(f(2))
+
+    run(main())
+
+
+def test_async_references(cache: Cache) -> None:
+    f, made = counting_async(cache)
+
+    async def main():
+        reference = await f.call_and_shelve(3)
+        assert list(reference.get()) == await all_of(f(3)) == [[0], [1], [2]]
+        assert (await f.call_and_shelve(3)).key == reference.key
+        assert made.count("began") == 1
+
+    run(main())
 
 
 def test_async_sent_values_reach_the_function(cache: Cache) -> None:

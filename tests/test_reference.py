@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import memo
-from memo import Cache, NotCachedError, OptionError, persist
+from memo import Cache, NotCachedError, persist
 
 SECONDS = 60
 
@@ -156,8 +156,7 @@ def test_async_and_generators(cache: Cache) -> None:
     def items(n):
         yield n
 
-    with pytest.raises(OptionError, match="generator"):
-        items.call_and_shelve(1)
+    assert list(items.call_and_shelve(1).get()) == [1]
 
 
 def test_plan(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_what_was_stored_outlives_any_kill(tmp_path, kind):
     """Two writers on the same names, killed again and again: what one of them said is stored is there, and whole."""
     storage, told, rng = open_storage(kind, str(tmp_path)), set(), random.Random(1)
     until, seed = time.monotonic() + 20, 0
-    while time.monotonic() < until:
+    while time.monotonic() < until or len(told) <= 100:  # on a busy machine it takes longer
         command = [sys.executable, "-c", WRITER, pickle.dumps(storage).hex()]
         writers = [subprocess.Popen([*command, str(seed + one)], stdout=subprocess.PIPE) for one in range(2)]
         seed += 2
@@ -115,4 +115,3 @@ def test_what_was_stored_outlives_any_kill(tmp_path, kind):
             record = storage.read(name)
             assert record is not None, name
             assert bytes(record.body) == record.head * (len(record.body) // len(record.head))
-    assert len(told) > 100
