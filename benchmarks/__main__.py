@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,8 +23,6 @@ from .rows import ROWS
 ROOT = Path(__file__).resolve().parent.parent
 #: a figure is the best of its rounds: whatever else the machine does only ever adds to it
 ROUNDS = 5
-#: seconds after which a step hangs; the longest takes some five
-TIMEOUT = 300
 
 
 class Unmeasured(Exception):
@@ -52,19 +51,24 @@ def step(row: str, peer: str, folder: Path, number: int, setting: Setting) -> di
     """One process."""
     command = [sys.executable, "-m", "benchmarks.child", row, peer, str(folder), str(number)]
     command += ["--quick"] * setting.quick
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=setting.environment, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT
-        )
-    except subprocess.TimeoutExpired:
-        raise Unmeasured(f"took more than {TIMEOUT} s")
-    if done.returncode:
-        raise Unmeasured(f"ended with status {done.returncode}")
-    answer: dict[str, Any] = json.loads(done.stdout)
+    wrong = Otherwise if peer in OTHERS else Unmeasured
+    with subprocess.Popen(
+        command, cwd=ROOT, env=setting.environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=ROWS[row].timeout)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise wrong(f"took more than {ROWS[row].timeout} s")
+            raise
+    if process.returncode:
+        raise wrong(f"ended with status {process.returncode}")
+    answer: dict[str, Any] = json.loads(said)
     if "missing" in answer:
         raise Unmeasured(answer["missing"])
     if "wrong" in answer:
-        raise (Otherwise if peer in OTHERS else Unmeasured)(answer["wrong"])
+        raise wrong(answer["wrong"])
     return answer
 
 

@@ -44,7 +44,8 @@ def expire(peer: str, folder: Path, quick: bool) -> Figures:
         raw(folder, count)
         return {}
     cache = _cache(folder)
-    cache.clock = lambda: time() - 3600
+    then = time() - 3600
+    cache.clock = lambda: then  # while they are stored nothing expires, and nothing is swept away
     cached: Callable[..., Any] = cache.persist(small, ttl="1m")
     for n in range(count):
         cached(n)

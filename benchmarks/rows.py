@@ -22,6 +22,7 @@ class Row(NamedTuple):
     peers: tuple[str, ...]
     steps: tuple[Step, ...]
     rounds: int = 99  #: at most; fewer where one takes long
+    timeout: int = 300  #: seconds after which a step hangs
     long: bool = False  #: minutes: only with --long, or by its name
 
 
@@ -59,7 +60,7 @@ ROWS = {
         ("memo", *PACKAGES),
         (*_of(functions.reach_5, small.fill), start.started),
     ),
-    "one": Row("eight processes ask for one missing result of 1 s", ("memo", *PACKAGES), (many.asked_one,), 2),
+    "one": Row("eight processes ask for one missing result of 1 s", ("memo", *PACKAGES), (many.asked_one,), 3, 60),
     "flights": Row("8 x 4 threads ask for 50 missing results of 50 ms", ("memo",), (many.asked_all,), 3),
     "eight": Row("eight processes, a call", ("memo", "diskcache", "sqlite3"), (many.filled, many.throughput), 3),
     "limit": Row("store on a full place", ("memo", "unlimited"), (room.stores,)),
