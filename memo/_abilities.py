@@ -50,6 +50,16 @@ def purge(storage: Storage) -> Purge:
     return storage if isinstance(storage, Purge) else ScannedPurge(storage)
 
 
+def remover(storage: Storage) -> Callable[[Sequence[str]], object]:
+    """Removal of many entries; in few trips where the storage has ``remove_many``, else one by one."""
+
+    def one_by_one(names: Sequence[str]) -> None:
+        for name in names:
+            storage.remove(name)
+
+    return getattr(storage, "remove_many", one_by_one)
+
+
 class ReadHeads:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

@@ -78,7 +78,7 @@ class Room:
         """``take(name)`` tries to get a lock between processes: an entered one, False where another has it, or True."""
         self.limits, self.storage, self.ranks = limits, storage, _abilities.ranks(storage)
         self._path = os.path.join(folder, _FILE) if folder else ""
-        self._heads = _abilities.heads(storage)
+        self._heads, self._remove = _abilities.heads(storage), _abilities.remover(storage)
         self._take, self.turn = take, allocate_lock()
         self._count: Any = None  # entries, bytes, and how many and how much was evicted
         self._uses: dict[str, float] = {}
@@ -164,14 +164,6 @@ class Room:
         count[1] -= freed
         count[2] += gone
         count[3] += freed
-
-    def _remove(self, names: list[str]) -> None:
-        many = getattr(self.storage, "remove_many", None)
-        if many is not None:
-            many(names)
-            return
-        for name in names:
-            self.storage.remove(name)
 
     def _tell(self, item: Item) -> None:
         scope = item.name.partition("/")[0]

@@ -269,12 +269,12 @@ def _clear_entries(storage: Storage, filters: Filters, dry_run: bool) -> Cleared
     listed = [one for one in entries(storage, filters) if one.live]
     gone = {one.key.partition("/")[0]: one.function for one in listed}
     if not dry_run:
-        words = _abilities.words(storage)
+        words, remove = _abilities.words(storage), _abilities.remover(storage)
         # first as well: where it is killed half-way, nobody keeps a copy of what it has removed
         for scope in gone:
             words.bump(f"{scope}.edits")
-        for one in listed:
-            storage.remove(one.key)
+        for at in range(0, len(listed), _BATCH):
+            remove([one.key for one in listed[at : at + _BATCH]])
         for scope in gone:
             words.bump(f"{scope}.edits")
     return Cleared(len(listed), sum(one.size for one in listed), tuple(sorted(set(gone.values()))), 0)

@@ -105,12 +105,10 @@ class Spill:
                 self._remove_if(name, body)
 
     def remove_many(self, names: Sequence[str], /) -> None:
-        """Those without a body in ``big`` at once, where the small storage can."""
-        many = getattr(self.small, "remove_many", None)
-        stubs = set(names) if many is None else {name for name in names if self._body(name) is not None}
-        if many is not None:
-            many([name for name in names if name not in stubs])
-        for name in stubs:
+        """Those without a body in ``big`` together."""
+        spilled = {name for name in names if self._body(name) is not None}
+        _abilities.remover(self.small)([name for name in names if name not in spilled])
+        for name in spilled:
             self.remove(name)
 
     def _body(self, name: str) -> Any:
