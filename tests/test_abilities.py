@@ -59,7 +59,7 @@ ALL = [
 def test_a_storages_own_ability_is_used(tmp_path):
     storage = Sqlite(tmp_path)
     own = {protocol for resolve, protocol in ALL if resolve(storage) is storage}
-    assert own == {Heads, Words, Ranks, Purge}
+    assert own == {Heads, Batch, Words, Ranks, Purge}
 
 
 def test_what_a_storage_lacks_is_made_up():
