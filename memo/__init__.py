@@ -103,6 +103,13 @@ _MODULES = (
 __all__ = sorted(_HOMES)
 
 
+def load_ipython_extension(shell: object) -> None:
+    """``%load_ext memo`` in IPython and Jupyter calls this."""
+    from ._ipython import load
+
+    load(shell)
+
+
 def __getattr__(name: str) -> object:
     from importlib import import_module
 

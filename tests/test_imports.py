@@ -25,7 +25,7 @@ ENGINE = {"_body", "_cache", "_dependencies", "_items", "_location", "_opened", 
 FACE = {
     "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_made_from", "_map", "_options", "_persist", "_plan", "_recording", "_recording_async", "_reference", "_run", "_spot", "_stale", "_state", "_touched", "_wrapper",
 }  # fmt: skip
-EDGES = {"flags", "cli", "__main__"}
+EDGES = {"_ipython", "flags", "cli", "__main__"}
 
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(LEAVES, LEAVES),
