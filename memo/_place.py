@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from typing import Any, NamedTuple
 
 from . import settings
@@ -134,9 +135,7 @@ def lock_path(url: str) -> str:
 
 def _user_caches() -> str | None:
     """``<user cache folder>/memo`` if it can be had: it exists, or could be made without making up a home folder."""
-    from platformdirs import user_cache_dir
-
-    folder = user_cache_dir("memo", appauthor=False)
+    folder = os.path.join(_xdg_caches(), "memo") if sys.platform == "linux" else _platform_caches()
     if not os.path.isabs(folder):
         return None
     if os.path.isdir(folder):
@@ -148,6 +147,18 @@ def _user_caches() -> str | None:
     while not os.path.lexists(existing) and existing != os.path.dirname(existing):
         existing = os.path.dirname(existing)
     return folder if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK) else None
+
+
+def _xdg_caches() -> str:
+    """What platformdirs finds on Linux, by the same rule: loading it is a third of the start of ``memo ls``."""
+    folder = os.environ.get("XDG_CACHE_HOME", "").strip()
+    return folder if os.path.isabs(folder) else os.path.expanduser("~/.cache")
+
+
+def _platform_caches() -> str:
+    from platformdirs import user_cache_dir
+
+    return user_cache_dir("memo", appauthor=False)
 
 
 def _below(path: str, folder: str) -> bool:

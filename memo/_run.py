@@ -21,6 +21,7 @@ from ._reference import Reference, unwrapped
 from ._state import State
 from ._sweep import Current, Sweep, leave
 from ._touched import TRACES, called
+from ._uses import note
 from ._wrapper import SHORT, Parameters, generate, is_direct, passes_on
 from .errors import NotCachedError, UnkeyableError
 from .model import Call, Event, Fresh, Hit, Miss, Raised
@@ -340,6 +341,7 @@ class Runner:
             "refresh",
         ):
             self._left = opened, now
+            note(opened, self.scope, self.counts)
             try:
                 leave(opened.storage, self.scope, now)
             except Exception:

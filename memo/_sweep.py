@@ -7,7 +7,6 @@ and for how many seconds its results are good. It is written when it changes, at
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from math import inf
 from typing import NamedTuple
@@ -33,9 +32,16 @@ class Current(NamedTuple):
     good_for: float = inf
     idle: float = inf
 
+    @property
+    def ends(self) -> bool:
+        """Whether results are ever expired."""
+        return min(self.good_for, self.idle) < inf
+
 
 def current(storage: Storage, scope: str) -> Current:
     """What a function has left of itself; empty where it has not, or where that can't be read."""
+    import json
+
     try:
         record = storage.read(f"{scope}/current")
         if record is None:
@@ -52,6 +58,8 @@ def current(storage: Storage, scope: str) -> Current:
 def leave(storage: Storage, scope: str, now: Current) -> None:
     """Write the record, where it says something else. Raises what the storage raises."""
     if current(storage, scope) != now:
+        import json
+
         limits = {
             name: None if value == inf else value for name, value in (("good_for", now.good_for), ("idle", now.idle))
         }

@@ -18,6 +18,7 @@ from . import _abilities
 from ._entry import is_signed, unpack
 from ._sweep import Current, current, is_expired, shelved_name, used_name
 from ._tag import ALL, digest, scope_of
+from ._uses import Uses, uses
 from .errors import DamagedError
 from .model import Head, Item, Record
 
@@ -89,6 +90,11 @@ class Usage(NamedTuple):
     versions: int  #: code versions
     damaged: int  #: of ``entries``: the head can't be read, so the next call for it computes
     dead: int  #: cleared and not yet off the disk
+    stale: int  #: of ``entries``: made by other code than that used last, or expired
+    stale_bytes: int
+    hits: int  #: served by processes that have ended
+    saved: float  #: seconds that those hits would have taken to compute
+    used: float | None  #: when such a process ended last; None: never
 
 
 class Cleared(NamedTuple):
@@ -136,15 +142,25 @@ def entries(storage: Storage, filters: Filters = Filters()) -> Iterator[Listed]:
             yield listed
 
 
-def usage(storage: Storage, filters: Filters = Filters()) -> list[Usage]:  # noqa: B008
-    """One line a function, newest first. Functions without any entry of their own, live or dead, are left out."""
+def usage(storage: Storage, filters: Filters = Filters(), now: float | None = None) -> list[Usage]:  # noqa: B008
+    """One line a function, newest first. Functions without any entry of their own, live or dead, are left out.
+
+    ``now``, in seconds since the epoch, is for what is expired: without it that is not looked at.
+    """
     sums: dict[str, _Sum] = {}
+    expired = Filters(expired_at=now)
     for listed in entries(storage, filters):
         scope = listed.key.partition("/")[0]
         if scope not in sums:
-            sums[scope] = _Sum()
-        sums[scope].add(listed)
-    result = [total.usage(scope) for scope, total in sums.items()]
+            sums[scope] = _Sum(current(storage, scope))
+        total = sums[scope]
+        limits = total.current
+        stale = listed.live and (
+            (limits.version and listed.version != limits.version)
+            or (now is not None and limits.ends and _outlived(storage, listed, expired, limits))
+        )
+        total.add(listed, bool(stale))
+    result = [total.usage(scope, uses(storage, scope)) for scope, total in sums.items()]
     return sorted(result, key=lambda one: (-(one.newest or 0.0), one.function))
 
 
@@ -295,16 +311,20 @@ def _walk(storage: Storage, pattern: str) -> Iterator[tuple[str, str, Item]]:
 class _Sum:
     """A Usage while it grows: a million entries must not be held to be counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, current: Current) -> None:
+        self.current = current
         self.function = ""
-        self.entries = self.bytes = self.damaged = self.dead = 0
+        self.entries = self.bytes = self.damaged = self.dead = self.stale = self.stale_bytes = 0
         self.seconds = 0.0
         self.oldest: float | None = None
         self.newest: float | None = None
         self.versions: set[str] = set()
 
-    def add(self, one: Listed) -> None:
+    def add(self, one: Listed, stale: bool) -> None:
         self.function = one.function
+        if stale:
+            self.stale += 1
+            self.stale_bytes += one.size
         if not one.live:
             self.dead += 1
             return
@@ -319,9 +339,10 @@ class _Sum:
         self.oldest = created if self.oldest is None else min(self.oldest, created)
         self.newest = created if self.newest is None else max(self.newest, created)
 
-    def usage(self, scope: str) -> Usage:
-        fields = {**vars(self), "scope": scope, "versions": len(self.versions)}
-        return Usage(**fields)
+    def usage(self, scope: str, uses: Uses) -> Usage:
+        fields = {name: value for name, value in vars(self).items() if name != "current"}
+        fields |= {"scope": scope, "versions": len(self.versions)}
+        return Usage(**fields, hits=uses.hits, saved=uses.seconds, used=uses.last or None)
 
 
 def _head(item: Item, function: str) -> Head | None:

@@ -134,6 +134,7 @@ def test_usage_sums_what_each_function_has_newest_first(storage: Any) -> None:
         2,
         0,
         0,
+        *(0, 0, 0, 0.0, None),
     )
     assert (total.function, total.entries, total.seconds, total.versions) == ("till.Till.<locals>.total", 1, 60.0, 1)
     assert total.bytes > 5000

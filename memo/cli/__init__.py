@@ -76,7 +76,7 @@ def _drop_output() -> None:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     except SystemExit as stop:  # --help, --version, or misuse that argparse has explained
         return stop.code if isinstance(stop.code, int) else FAILED
     import warnings
@@ -113,21 +113,35 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, width=max(width, 40) - 2)
 
 
-def _parser() -> argparse.ArgumentParser:
+#: command -> the module of it; in the order of the help
+COMMANDS = {
+    **dict.fromkeys(("ls", "show", "stats"), "_reading"),
+    "why": "_why",
+    **dict.fromkeys(("clear", "prune", "compact"), "_clearing"),
+    **dict.fromkeys(("export", "import", "merge", "push", "pull"), "_sharing"),
+    "ps": "_ps",
+    "run": "_program",
+    "where": "_where",
+    "completion": "_completion",
+}
+
+
+def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser; with the command alone that ``argv`` names, where it names one, since each costs time to make."""
+    from importlib import import_module
+
     from memo import __version__
 
-    from . import _clearing, _program, _ps, _reading, _sharing, _why
-
-    parser = argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog="memo",
         description="See, clear and share what @persist has stored.",
         epilog=_EXIT_CODES,
         formatter_class=_formatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"memo {__version__}")
-    _location(parser, default=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="memo")
+    made.add_argument("--version", action="version", version=f"memo {__version__}")
+    _location(made, default=None)
+    commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="memo")
 
     def command(name: str, run: Command, summary: str) -> argparse.ArgumentParser:
         added = commands.add_parser(
@@ -138,13 +152,21 @@ def _parser() -> argparse.ArgumentParser:
         _location(added, default=argparse.SUPPRESS)
         return added
 
-    _reading.add(command)
-    _clearing.add(command)
-    _why.add(command)
-    _ps.add(command)
-    _sharing.add(command)
-    _program.add(command)
-    return parser
+    asked = _asked(argv)
+    for module in [COMMANDS[asked]] if asked in COMMANDS else dict.fromkeys(COMMANDS.values()):
+        import_module(f".{module}", __name__).add(command)
+    return made
+
+
+def _asked(argv: Sequence[str]) -> str:
+    """The first word that is neither an option nor the place of one."""
+    words = iter(argv)
+    for word in words:
+        if word in ("-l", "--location"):
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def _location(parser: argparse.ArgumentParser, default: str | None) -> None:

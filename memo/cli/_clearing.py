@@ -1,4 +1,4 @@
-"""Commands that take something away: clear. They show first, ask a person, and want ``--yes`` from a program."""
+"""Commands that take something away: clear, prune, compact. They show first, ask a person, and want ``--yes`` from a program."""
 
 from __future__ import annotations
 
@@ -32,6 +32,29 @@ def add(command: Callable[[str, Command, str], ArgumentParser]) -> None:
         _filters.add(parser)
         parser.add_argument("-n", "--dry-run", action="store_true", help="show what would go, and leave it")
         parser.add_argument("-y", "--yes", action="store_true", help="do not ask; needed where nobody can answer")
+    small = command("compact", compact, "give the room of what was removed back to the disk; nothing is lost")
+    small.add_argument("-n", "--dry-run", action="store_true", help="show what the place takes, and leave it")
+
+
+def compact(arguments: Namespace) -> None:
+    from memo._place import split_location
+
+    from ._places import located
+    from ._where import on_disk
+
+    location, storage, _ = opened(arguments)
+    own = getattr(storage, "compact", None)
+    if own is None:
+        raise Nothing(f"{location} has no room to give back: its storage frees it by itself")
+    folder = split_location(located(arguments)[0])[1]
+    before = on_disk(folder)
+    taken = "" if before is None else f", which takes {show_bytes(before)}"
+    if arguments.dry_run:
+        print(f"would compact {location}{taken}")
+        return
+    own()
+    after = on_disk(folder)
+    print(f"compacted {location}{taken if after is None else f': {show_bytes(before or 0)} -> {show_bytes(after)}'}")
 
 
 def clear(arguments: Namespace) -> None:

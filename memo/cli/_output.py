@@ -6,6 +6,7 @@ an order (control characters, text direction) is shown escaped. Machines read ``
 
 from __future__ import annotations
 
+import os
 import sys
 
 from memo._units import show_bytes, show_seconds
@@ -32,6 +33,11 @@ def escape(text: str) -> str:
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
     """Columns two spaces apart. ``right``: one letter a column, "r" for figures; the others are flush left."""
+    if _is_for_people():
+        try:
+            return _rich_table(titles, rows, right)
+        except ImportError:  # the extra "cli" is not installed: plain, as in a file
+            pass
     lines = [list(titles), *([escape(cell) for cell in row] for row in rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(titles))]
     for line in lines:
@@ -40,6 +46,28 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: str = "")
             for at, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         print("  ".join(cells).rstrip())
+
+
+def _is_for_people() -> bool:
+    """Whether the output is a terminal that can more than text; FORCE_COLOR says so of any output, as elsewhere."""
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def _rich_table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # NO_COLOR is rich's own business; nothing that is stored is taken for its markup
+    shown = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for at, title in enumerate(titles):
+        figures = right[at : at + 1] == "r"
+        shown.add_column(title, justify="right" if figures else "left", overflow="fold", no_wrap=figures)
+    for row in rows:
+        shown.add_row(*(Text(escape(cell)) for cell in row))
+    Console(file=sys.stdout, highlight=False).print(shown)
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> None:

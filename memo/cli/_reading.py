@@ -1,18 +1,18 @@
-"""Commands that look and change nothing: ls, stats, where."""
+"""Commands that look at results and change nothing: ls, show, stats."""
 
 from __future__ import annotations
 
-import os
 from time import time
 
-from memo import _upkeep, settings
+from memo import _upkeep
 from memo._limits import evicted
-from memo._place import shown, split_location
+from memo._place import split_location
 from memo._units import show_bytes, show_seconds
+from memo.errors import OptionError
 
 from . import _filters
-from ._output import Nothing, ago, as_json, pairs, table
-from ._places import absent, located, opened
+from ._output import Nothing, ago, as_json, counted, pairs, table
+from ._places import located, opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from memo._upkeep import Listed, Usage
+    from memo.protocols import Storage
 
     from ._places import Command
+
+_MOST = 3  #: functions named in a line of stats
 
 
 def add(command: Callable[[str, Command, str], ArgumentParser]) -> None:
@@ -33,8 +36,11 @@ def add(command: Callable[[str, Command, str], ArgumentParser]) -> None:
     totals = command("stats", stats, "how much is stored, and the computing time that it saves")
     _filters.add_pattern(totals)
     _filters.add(totals)
-    place = command("where", where, "which place this is, why this one, what it holds, and the settings in force")
-    for parser in (listing, totals, place):
+    one = command("show", show, "all that is known of one stored result, without loading it")
+    one.add_argument(
+        "key", metavar="KEY", help="of ls --entries: its arguments, or the beginning of them, or a whole key"
+    )
+    for parser in (listing, one, totals):
         parser.add_argument("--json", action="store_true", help="for programs: bytes, seconds, seconds since the epoch")
 
 
@@ -48,7 +54,7 @@ def ls(arguments: Namespace) -> None:
         _show_entries(entries, now, arguments.json)
         found = bool(entries)
     else:
-        functions = [one for one in _upkeep.usage(storage, filters) if one.entries]
+        functions = [one for one in _upkeep.usage(storage, filters, now) if one.entries]
         _show_functions(functions, now, arguments.json)
         found = bool(functions)
     if not found:
@@ -60,19 +66,22 @@ def _show_functions(functions: list[Usage], now: float, json: bool) -> None:
         as_json([one._asdict() for one in functions])
     elif functions:
         table(
-            ("FUNCTION", "ENTRIES", "SIZE", "COMPUTED IN", "VERSIONS", "NEWEST"),
+            ("FUNCTION", "ENTRIES", "SIZE", "COMPUTED IN", "HITS", "SAVED", "STALE", "VERSIONS", "NEWEST"),
             (
                 (
                     one.function,
                     f"{one.entries:,}",
                     show_bytes(one.bytes),
                     show_seconds(one.seconds),
+                    f"{one.hits:,}" if one.hits else "never",
+                    show_seconds(one.saved) if one.hits else "-",
+                    f"{one.stale:,}" if one.stale else "-",
                     str(one.versions),
                     ago(one.newest, now),
                 )
                 for one in functions
             ),
-            right=" rrrrr",
+            right=" rrrrrrrr",
         )
 
 
@@ -113,24 +122,91 @@ def _entry(one: Listed) -> dict[str, Any]:
     }
 
 
+def show(arguments: Namespace) -> None:
+    now = time()
+    location, storage, _ = opened(arguments)
+    found = _by_key(storage, arguments.key)
+    if not found:
+        raise Nothing(
+            f"no result in {location} has a key that begins with {arguments.key!r}; memo ls --entries has them"
+        )
+    if len(found) > 1:
+        keys = "\n  ".join(one.key for one in found[:10])
+        raise OptionError(
+            f"{len(found)} results have a key that begins with {arguments.key!r}: say more of it\n  {keys}"
+        )
+    one = found[0]
+    called, made_of = _remembered(storage, one)
+    told = {**_entry(one), "live": one.live, "signed": one.signed, "arguments": called, "made_of": made_of}
+    if arguments.json:
+        as_json(told)
+        return
+    head = one.head
+    rows = [("function", one.function), ("key", one.key), ("size", show_bytes(one.size))]
+    if head is not None:
+        rows += [
+            ("computed", f"{ago(head.created, now)}, in {show_seconds(head.seconds)}"),
+            ("format", ", ".join((head.serializer, *head.codecs))),
+        ]
+    state = (
+        "damaged: computed again at its next call" if head is None else "good, as far as its function's policy says so"
+    )
+    rows.append(("state", state if one.live else "cleared: still on the disk, never served"))
+    rows.append(("signed", "yes" if one.signed else "no"))
+    rows += [(f"argument {name}", value) for name, value in called.items()]
+    rows += [(f"package {name}", version) for name, version in made_of.get("packages", {}).items()]
+    rows += [("code of", name) for name in made_of.get("code", [])]
+    pairs(rows)
+
+
+def _by_key(storage: Storage, key: str) -> list[Listed]:
+    """The results with this key, or whose arguments (or key, from its beginning) begin so."""
+    every = _upkeep.entries(storage)
+    found = [one for one in every if one.key.startswith(key) or one.key.rpartition("/")[2].startswith(key)]
+    return [one for one in found if one.key == key] or found
+
+
+def _remembered(storage: Storage, one: Listed) -> tuple[dict[str, str], dict[str, Any]]:
+    """The arguments of its call and what its code was made of, as far as that is kept."""
+    from memo.explain import of_version, remembered
+
+    scope, version, arguments = one.key.split("/")
+    calls = [seen for seen in remembered(storage, scope) if (seen.version, seen.arguments) == (version, arguments[:16])]
+    made = of_version(storage, scope, version)
+    about = {"packages": made["packages"], "code": sorted(made["texts"]), "python": made["python"]} if made else {}
+    return (calls[-1].shown if calls else {}), about
+
+
 def stats(arguments: Namespace) -> None:
     now = time()
     location, storage, _ = opened(arguments)
-    functions = _upkeep.usage(storage, _filters.chosen(arguments, now, storage))
+    functions = _upkeep.usage(storage, _filters.chosen(arguments, now, storage), now)
     total = _total(location, functions)
     total["evicted"], total["evicted_bytes"] = evicted(split_location(located(arguments)[0])[1])
     if arguments.json:
         as_json(total)
     else:
+        hits = counted(total["hits"], "hit", "hits")
         rows = [
             ("place", location),
             ("functions", f"{total['functions']:,}"),
             ("entries", f"{total['entries']:,}"),
             ("size", show_bytes(total["bytes"])),
             ("computed in", f"{show_seconds(total['seconds'])}: what using each entry once saves"),
+            ("saved", f"{show_seconds(total['saved'])}, by {hits} of programs that have ended"),
             ("newest", ago(total["newest"], now)),
             ("oldest", ago(total["oldest"], now)),
         ]
+        for title, key in (("big", "bytes"), ("never hit", "bytes"), ("stale", "stale_bytes")):
+            names = total[title.replace(" ", "_")]
+            shown = [f"{one['function']} ({show_bytes(one[key])})" for one in names[:_MOST]]
+            if names:
+                rows.append(
+                    (title, ", ".join(shown) + (f", and {len(names) - _MOST} more" if len(names) > _MOST else ""))
+                )
+        if total["stale_entries"]:
+            stale = counted(total["stale_entries"], "entry", "entries")
+            rows.append(("to prune", f"{stale}, {show_bytes(total['stale_bytes'])}: expired, or made by other code"))
         if total["damaged"]:
             rows.append(("damaged", f"{total['damaged']:,}: computed again at their next call"))
         if total["dead"]:
@@ -146,59 +222,26 @@ def stats(arguments: Namespace) -> None:
 
 def _total(location: str, functions: list[Usage]) -> dict[str, Any]:
     times = [time for one in functions for time in (one.oldest, one.newest) if time is not None]
+
+    def named(chosen: Callable[[Usage], bool], size: Callable[[Usage], int]) -> list[dict[str, Any]]:
+        some = sorted((one for one in functions if one.entries and chosen(one)), key=size, reverse=True)
+        return [{"function": one.function, "bytes": one.bytes, "stale_bytes": one.stale_bytes} for one in some]
+
     return {
         "place": location,
         "functions": sum(1 for one in functions if one.entries),
         "entries": sum(one.entries for one in functions),
         "bytes": sum(one.bytes for one in functions),
         "seconds": sum(one.seconds for one in functions),
+        "hits": sum(one.hits for one in functions),
+        "saved": sum(one.saved for one in functions),
         "oldest": min(times, default=None),
         "newest": max(times, default=None),
         "damaged": sum(one.damaged for one in functions),
         "dead": sum(one.dead for one in functions),
+        "stale_entries": sum(one.stale for one in functions),
+        "stale_bytes": sum(one.stale_bytes for one in functions),
+        "big": named(lambda one: True, lambda one: one.bytes)[:_MOST],
+        "never_hit": named(lambda one: not one.hits, lambda one: one.bytes),
+        "stale": named(lambda one: bool(one.stale), lambda one: one.stale_bytes),
     }
-
-
-def where(arguments: Namespace) -> None:
-    location, source = located(arguments)
-    found: dict[str, Any] = {"place": shown(location), "because": source, "exists": not absent(location)}
-    if found["exists"] or arguments.location is not None:
-        _, storage, marker = opened(arguments)
-        used = _upkeep.usage(storage)
-        found["marker"] = marker._asdict()
-        found["entries"], found["bytes"] = sum(one.entries for one in used), sum(one.bytes for one in used)
-        found["on_disk"] = _on_disk(split_location(location)[1])
-    in_force = [
-        {"setting": name, "value": value, "from": origin}
-        for name, value, origin in settings.explain()
-        if name != "location"  # that is what the lines above are about
-    ]
-    if arguments.json:
-        as_json({**found, "settings": in_force})
-    else:
-        rows = [("place", found["place"]), ("because", source)]
-        if "marker" in found:
-            rows.extend((name.replace("_", " "), str(value)) for name, value in found["marker"].items() if value)
-            rows.append(("entries", f"{found['entries']:,}, {show_bytes(found['bytes'])}"))
-            if found["on_disk"] is not None:
-                rows.append(("on disk", show_bytes(found["on_disk"])))
-        pairs(rows)
-        if in_force:
-            print()
-            table(("SETTING", "VALUE", "FROM"), [[str(cell) for cell in row.values()] for row in in_force])
-    if not found["exists"]:
-        raise Nothing(f"nothing is stored yet in {found['place']}")
-
-
-def _on_disk(location: str) -> int | None:
-    """Bytes of all files of a folder, as the disk allots them; None for what is not a folder."""
-    if not os.path.isdir(location):
-        return None
-    total = 0
-    for folder, _, files in os.walk(location):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512  # POSIX counts in 512, whatever the disk
-            except OSError:  # gone meanwhile
-                continue
-    return total

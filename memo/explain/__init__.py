@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from memo.model import Call, Miss
 
     from ._asked import misses as misses
+    from ._asked import of_version as of_version
     from ._asked import remembered as remembered
     from ._asked import unkeyable as unkeyable
     from ._asked import why as why
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     Looked = tuple[bytes, tuple[str, ...], Any]
 
-__all__ = ["Why", "line", "look", "misses", "remember", "remembered", "unkeyable", "why"]
+__all__ = ["Why", "line", "look", "misses", "of_version", "remember", "remembered", "unkeyable", "why"]
 
 _NOTHING: Looked = (b"", (), {})
 _KEY = ("key",)

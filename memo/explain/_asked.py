@@ -195,6 +195,11 @@ def remembered(storage: Storage, scope: str) -> list[Seen]:
     return recent(storage, scope)[0]
 
 
+def of_version(storage: Storage, scope: str, version: str) -> dict[str, Any]:
+    """What a code version was made of (``texts``, ``packages``, ``python``, ...); empty where that is not kept."""
+    return read(storage, f"{scope}/{version}")
+
+
 def misses(storage: Storage, scope: str, function: str, limit: int) -> list[tuple[Seen, Why]]:
     """The last calls of a function that computed, newest first, each with its cause, from what is stored alone."""
     calls, captures = recent(storage, scope)
