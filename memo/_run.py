@@ -142,7 +142,7 @@ class Runner:
             if found is None:
                 return self._without(mode, key, values)
             state.edits, state.mark, read = found
-            self._leave(opened, state.followed.version)  # type: ignore[arg-type, union-attr]
+            self._leave(opened, state)  # type: ignore[arg-type]
         outcome = cache.lookup(call, state.mark, now, policy, since, table, front_key, self.grace, read)
         if isinstance(outcome, Hit):
             self.counts.loaded(perf_counter() - began, outcome.head.seconds)
@@ -328,14 +328,15 @@ class Runner:
                 state.watch, state.seen = state.word, state.edits
         opened.states.add(state)
         if not state.asks:
-            self._leave(opened, followed.version)
+            self._leave(opened, state)
         self.state = state
         return state
 
-    def _leave(self, opened: Opened, version: str) -> None:
+    def _leave(self, opened: Opened, state: State) -> None:
         """What this function is now, for those who do not run its code."""
         limits = self._limits()
-        now = Current(version, *limits)
+        assert state.followed is not None
+        now = Current(state.followed.version, *limits)
         if self._left != (opened, now) and settings.current(self.name, self.mode, self.file).name in (
             "normal",
             "refresh",
@@ -343,7 +344,10 @@ class Runner:
             self._left = opened, now
             note(opened, self.scope, self.counts)
             try:
-                leave(opened.storage, self.scope, now)
+                if leave(opened.storage, self.scope, now):
+                    from . import explain
+
+                    explain.keep_version(self, opened, state)
             except Exception:
                 return  # a place that can only be read: then upkeep knows less
 

@@ -55,9 +55,10 @@ def current(storage: Storage, scope: str) -> Current:
         return Current()
 
 
-def leave(storage: Storage, scope: str, now: Current) -> None:
-    """Write the record, where it says something else. Raises what the storage raises."""
-    if current(storage, scope) != now:
+def leave(storage: Storage, scope: str, now: Current) -> bool:
+    """Write the record, where it says something else; whether it is of another code version. Raises what the storage raises."""
+    before = current(storage, scope)
+    if before != now:
         import json
 
         limits = {
@@ -65,6 +66,7 @@ def leave(storage: Storage, scope: str, now: Current) -> None:
         }
         body = json.dumps({"version": now.version, **limits}).encode()
         storage.write(f"{scope}/current", [body], bytes, size=len(body), mark=0)
+    return before.version != now.version
 
 
 def used_name(key: str) -> str:

@@ -119,6 +119,7 @@ COMMANDS = {
     "why": "_why",
     **dict.fromkeys(("clear", "prune", "compact"), "_clearing"),
     **dict.fromkeys(("export", "import", "merge", "push", "pull"), "_sharing"),
+    "adopt": "_adopt",
     "ps": "_ps",
     "run": "_program",
     "where": "_where",

@@ -100,7 +100,7 @@ def _take_away(
             print(f"would {verb} {_told(planned)} from {location}")
             _list(planned)
             return
-        _confirm(f"{verb} {_told(planned)} from {location}?")
+        confirm(f"{verb} {_told(planned)} from {location}?")
     gone = run(False)
     if not gone.entries and not gone.dead:
         raise Nothing(nothing())
@@ -121,7 +121,7 @@ def _list(cleared: Cleared) -> None:
         print(f"  {escape(name)}")
 
 
-def _confirm(question: str) -> None:
+def confirm(question: str) -> None:
     """Ask a person; no answer is no."""
     if not sys.stdin.isatty():
         raise OptionError(f"{question} Nobody can be asked here: say --yes to do it, --dry-run to see what would go")

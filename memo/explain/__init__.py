@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from memo._state import State
     from memo.model import Call, Miss
 
+    from ._asked import changes as changes
     from ._asked import misses as misses
     from ._asked import of_version as of_version
     from ._asked import remembered as remembered
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     Looked = tuple[bytes, tuple[str, ...], Any]
 
-__all__ = ["Why", "line", "look", "misses", "of_version", "remember", "remembered", "unkeyable", "why"]
+__all__ = ["Why", "changes", "line", "look", "misses", "of_version", "remember", "remembered", "unkeyable", "why"]
 
 _NOTHING: Looked = (b"", (), {})
 _KEY = ("key",)
@@ -97,6 +98,21 @@ def remember(
                 kept.write(now)
             else:
                 kept.written = now  # the first ones wait, so that a short program writes once
+    except Exception:
+        return
+
+
+def keep_version(runner: Runner, opened: Opened, state: State) -> None:
+    """What its code is, from its first use on: who wants to know what changed need not wait for a result."""
+    try:
+        if (
+            state.followed is not None
+            and state.followed.version not in history(opened, runner.scope, runner.name).versions
+        ):
+            from memo.model import Call
+
+            _keep_version(runner, opened, state)
+            opened.name(Call(runner.name, runner.scope, (), ()))
     except Exception:
         return
 

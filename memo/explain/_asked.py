@@ -200,6 +200,15 @@ def of_version(storage: Storage, scope: str, version: str) -> dict[str, Any]:
     return read(storage, f"{scope}/{version}")
 
 
+def changes(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """What sets two code versions apart, as `of_version` gives them, in lines with the diffs of their texts."""
+    lines = []
+    for part in of_versions(then, now):
+        lines.append(part.text)
+        lines += part.diff.splitlines() if part.diff else ()
+    return "\n".join(lines)
+
+
 def misses(storage: Storage, scope: str, function: str, limit: int) -> list[tuple[Seen, Why]]:
     """The last calls of a function that computed, newest first, each with its cause, from what is stored alone."""
     calls, captures = recent(storage, scope)

@@ -15,6 +15,9 @@ from memo._opened import Opened, open_place
 from memo._place import absolute, is_url, shown, split_location
 from memo.errors import OptionError, PlaceError
 
+from ._adopt import adopt as adopt
+from ._adopt import plan as plan
+from ._adopt import undo as undo
 from ._copy import Copied as Copied
 from ._copy import copy
 

@@ -219,7 +219,7 @@ class _Walk:
             return _SAME  # somebody else was faster
         body = record.body
         size = memoryview(body).nbytes
-        options = {"size": size, "mark": wanted.word, "suffix": _suffix(unpacked.serializer, unpacked.codecs)}
+        options = {"size": size, "mark": wanted.word, "suffix": suffix(unpacked.serializer, unpacked.codecs)}
         if self.room is None:
             self.target.write(one.key, [body], lambda: head, **options)  # type: ignore[arg-type]
             return size + len(head)
@@ -277,7 +277,7 @@ def _runs_code(one: Listed, keyed: bool) -> bool:
 _suffixes: dict[str, str] = {}
 
 
-def _suffix(name: str, codecs: tuple[str, ...]) -> str:
+def suffix(name: str, codecs: tuple[str, ...]) -> str:
     """What files with such a body are called at the end; "" for what is compressed, or not known here."""
     if codecs:
         return ""
