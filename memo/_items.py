@@ -62,6 +62,11 @@ class Tape:
         name = self._file.read(named).decode()
         return kind == _END, name, self._file.read(length), at + _FRAME.size + named + length
 
+    def raw(self, at: int, most: int) -> bytes:
+        """The bytes of frames from a place on, no more than that many."""
+        self._file.seek(at)
+        return self._file.read(min(most, self.size - at))
+
     def parts(self) -> list[Buffer]:
         """The body; for the serializer's place in `Bodies.dump`."""
         if self.size <= _IN_MEMORY:
@@ -81,6 +86,17 @@ class Tape:
 
     def close(self) -> None:
         self._file.close()
+
+
+def frame_at(data: bytearray) -> tuple[bool, str, bytes, int] | None:
+    """The frame that these bytes begin with, as ``Tape.read`` gives it; None where they are not all of it."""
+    if len(data) < _FRAME.size:
+        return None
+    kind, named, length = _FRAME.unpack_from(data)
+    start = _FRAME.size + named
+    if len(data) < start + length:
+        return None
+    return kind == _END, data[_FRAME.size : start].decode(), bytes(data[start : start + length]), start + length
 
 
 class Replay:

@@ -1,7 +1,8 @@
 """Generators: what they yield is recorded while it is consumed, stored once they have ended, and replayed item by item.
 
 Who asks for what is being recorded in this process follows: it reads what is on the tape, and at its end whoever comes
-first drives the generator on, so that nobody waits for a consumer that has paused. A recording that does not come to its
+first drives the generator on, so that nobody waits for a consumer that has paused. What another process of this host
+records comes over a file (``_offer``) and is followed as if it were a generator of our own. A recording that does not come to its
 end (its last consumer stops, the generator raises, an item can't be stored, somebody sends into it) is dropped; those
 who followed go on with a generator of their own, past what they have had. So an exception is never taken for an end.
 Where an old result is to be served instead of an exception, that is done before the first item only.
@@ -18,6 +19,7 @@ from ._attempt import Attempt
 from ._flight import INSIDE
 from ._handle import Handle
 from ._items import Replay, Tape
+from ._offer import Follow, Offer
 from ._run import Runner
 from ._stale import Late, in_background, instead
 from .errors import OptionError
@@ -38,12 +40,14 @@ if TYPE_CHECKING:
 class Recording:
     """A generator that is being recorded. ``source`` is None once it has ended, or somebody took it over."""
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, source: Any = None) -> None:
         runner, place = attempt.runner, attempt.opened.place
         self.attempt, self.lock = attempt, RLock()  # again by what is collected inside
         self.users, self.made, self.dropped = 1, 0, False
         self.tape = Tape(runner.cache().bodies, "" if "://" in place else place)
-        self.source: Any = runner.invoke(runner.function, attempt.values)
+        self.source: Any = runner.invoke(runner.function, attempt.values) if source is None else source
+        self.offer = Offer(attempt)
+        self.is_copy = False  #: of what another process has recorded, and stores
         self.spare: Hit | None = None  #: what to replay instead, since it raised before its first item
         attempt.seconds, self._rested = 0.0, -1
         if attempt.flight is not None:
@@ -65,6 +69,7 @@ class Recording:
                 return None
             source, self.source, self.dropped = self.source, None, True
             self.tape.close()
+            self.offer.close()
             return source
 
     def rest(self) -> None:
@@ -85,8 +90,10 @@ class Recording:
             return
         try:
             self.tape.add(item)
+            self.offer.add(self.tape)
         except Exception as error:
             self.dropped = True
+            self.offer.close()
             self.attempt.runner.cache().trouble("store", error, call=self.attempt.call)
 
     def end(self, returned: Any) -> None:
@@ -94,16 +101,23 @@ class Recording:
         self.source = None
         try:
             self.tape.end(returned)
+            self.offer.add(self.tape)
         except Exception as error:
             self.dropped = True
+            self.offer.close()
             self.attempt.runner.cache().trouble("store", error, call=self.attempt.call)
             self.attempt.end()
         else:
-            self.attempt.land(self.tape)
+            if self.is_copy:
+                self.attempt.end()
+            else:
+                self.attempt.land(self.tape)
+            self.offer.close()
 
     def failed(self, error: BaseException) -> None:
         """The source has raised."""
         self.source, self.dropped = None, True
+        self.offer.close()
         if not self.made:
             self.spare = instead(self.attempt, error)
 
@@ -114,6 +128,7 @@ class Recording:
             if self.source is not None and had == self.made:
                 source, self.source = self.source, None
             self.dropped = True
+            self.offer.close()
             return source
 
     def consume(self) -> Items:
@@ -220,18 +235,51 @@ class GeneratorRunner(Runner):
             next(self.counts.misses)
             return (yield from self.live(attempt.values, 0))
         try:
-            if attempt.flight is not None:
-                while pause := attempt.take():
-                    sleep(pause)
-                if (hit := attempt.again()) is not None:
+            if attempt.flight is not None and attempt.take():
+                recording = Recording(attempt, self.elsewhere(attempt))
+            else:
+                if attempt.flight is not None and (hit := attempt.again()) is not None:
                     attempt.end()
                     return (yield from self.replayed(self.hit(attempt.call, hit), attempt.values))
-            attempt.begin()
-            recording = Recording(attempt)
+                attempt.begin()
+                recording = Recording(attempt)
         except BaseException:
             attempt.end()
             raise
         return (yield from recording.consume())
+
+    def elsewhere(self, attempt: Attempt) -> Items:
+        """What another process records, as it comes; from where that stops what is stored by then, or the function makes."""
+        flight: Any = attempt.flight
+        follow, had = Follow(attempt), 0
+        over = False
+        try:
+            while pause := attempt.take():
+                while frames := follow.frames():
+                    for ended, name, body in frames:
+                        try:
+                            item = self.cache().bodies.load_item(name, memoryview(body))
+                        except Exception as error:
+                            self.cache().trouble("load", error)
+                            follow.close()
+                            break
+                        if ended:
+                            flight.recording.is_copy = flight.stored = True
+                            next(self.counts.later)
+                            return item
+                        had += 1
+                        yield item
+                sleep(pause)
+            over = True
+        finally:
+            follow.close(over)
+        if (hit := attempt.again()) is not None:
+            flight.recording.is_copy = True
+            items = self.replayed(self.hit(attempt.call, hit), attempt.values)
+            deque(islice(items, had), 0)
+            return (yield from items)
+        attempt.begin()
+        return (yield from self.live(attempt.values, had))
 
     def replayed(self, replay: Iterable[Any], values: tuple[Any, ...]) -> Items:
         """What is stored; from where an item can't be loaded any more, or something is sent, what the function makes."""

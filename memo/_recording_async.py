@@ -12,6 +12,7 @@ from ._async import AsyncHandle, AsyncRunner, in_background, in_thread, is_small
 from ._attempt import Attempt
 from ._flight import INSIDE
 from ._items import Replay
+from ._offer import Follow
 from ._recording import GeneratorHandle, Recording
 from ._run import ABSENT, Runner
 from ._stale import Late
@@ -37,11 +38,11 @@ class _Broken(Exception):
 
 
 class AsyncRecording(Recording):
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, source: Any = None) -> None:
         from asyncio import Lock, get_running_loop
 
         self.loop, self.turn = get_running_loop(), Lock()
-        super().__init__(attempt)
+        super().__init__(attempt, source)
 
     def rest(self) -> None:
         if not self.turn.locked():
@@ -140,7 +141,7 @@ class AsyncGeneratorRunner(AsyncRunner):
             pass
 
     async def recorded(self, attempt: Attempt) -> Items:
-        from asyncio import get_running_loop, sleep
+        from asyncio import get_running_loop
 
         while attempt.joins and (other := attempt.join()) is not None:
             recording = await self._of(other, attempt)
@@ -155,18 +156,60 @@ class AsyncGeneratorRunner(AsyncRunner):
             next(self.counts.misses)
             return self.invoke(self.function, attempt.values)  # type: ignore[no-any-return]
         try:
-            if attempt.flight is not None:
-                while pause := await in_thread(attempt.take):
-                    await sleep(pause)
-                if (hit := await in_thread(attempt.again)) is not None:
+            if attempt.flight is not None and (await in_thread(attempt.take)) > 0:
+                recording = AsyncRecording(attempt, self.elsewhere(attempt))
+            else:
+                if attempt.flight is not None and (hit := await in_thread(attempt.again)) is not None:
                     await in_thread(attempt.end)
                     return self._played(_replayed(self.hit(attempt.call, hit)), attempt.values)
-            await in_thread(attempt.begin)
-            recording = AsyncRecording(attempt)
+                await in_thread(attempt.begin)
+                recording = AsyncRecording(attempt)
         except BaseException:
             attempt.end()
             raise
         return self._played(recording.follow(), attempt.values)
+
+    async def elsewhere(self, attempt: Attempt) -> Items:
+        """As `GeneratorRunner.elsewhere`."""
+        from asyncio import sleep
+
+        flight: Any = attempt.flight
+        follow, had = await in_thread(Follow, attempt), 0
+        over = False
+        try:
+            while pause := await in_thread(attempt.take):
+                while frames := await in_thread(follow.frames):
+                    for ended, name, body in frames:
+                        if ended:
+                            flight.recording.is_copy = flight.stored = True
+                            next(self.counts.later)
+                            return
+                        try:
+                            item = await in_thread(self.cache().bodies.load_item, name, memoryview(body))
+                        except Exception as error:
+                            self.cache().trouble("load", error)
+                            follow.close()
+                            break
+                        had += 1
+                        yield item
+                await sleep(pause)
+            over = True
+        finally:
+            follow.close(over)
+        if (hit := await in_thread(attempt.again)) is not None:
+            flight.recording.is_copy = True
+            items = _replayed(self.hit(attempt.call, hit))
+        else:
+            await in_thread(attempt.begin)
+            items = self.invoke(self.function, attempt.values)
+        try:
+            async for item in items:
+                if had:
+                    had -= 1
+                else:
+                    yield item
+        finally:
+            await items.aclose()
 
     async def _of(self, other: Flight, attempt: Attempt) -> Any:
         """The recording of a flight as soon as it has one; None when it landed without, or the patience ended."""

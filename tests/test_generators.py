@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 import pickle
 import subprocess
 import sys
@@ -14,12 +15,15 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import memo
 from memo import Cache, persist
+from memo._items import Tape
+from memo._offer import Follow, Offer, path_of
 
 SECONDS = 60  # bounds a hang
 
@@ -542,3 +546,163 @@ def test_async_sent_values_reach_the_function(cache: Cache) -> None:
     assert run(all_of(f(1))) == [1]
     assert run(f.is_cached(1))
     assert run(talk()) == [1, 10, 12, []]
+
+
+# -------------------------------------------------------------------------------------------- from another process
+
+FOLLOWER = """
+import asyncio, sys
+from memo import Cache
+
+cache = Cache(sys.argv[1], storage=sys.argv[2], serializer=sys.argv[6] if len(sys.argv) > 6 else None, sign="s" * 32)
+
+def told(what):
+    print(what, flush=True)
+
+def asked():
+    return sys.stdin.readline().strip()
+
+def made(n):
+    for i in range(n):
+        if sys.argv[4] == "leads" and asked() == "raise":
+            raise ValueError(i)
+        yield [i] * int(sys.argv[5])
+    return "end"
+
+@cache.persist(name="items", code="off", version=1)
+def items(n):
+    told("computing")
+    return (yield from made(n))
+
+@cache.persist(name="asynchronous", code="off", version=1)
+async def asynchronous(n):
+    told("computing")
+    for item in made(n):
+        yield item
+
+def sync():
+    found = items(4)
+    while True:
+        try:
+            told(next(found)[0])
+        except StopIteration as end:
+            return told(end.value)
+
+async def main():
+    async for item in asynchronous(4):
+        told(item[0])
+    told("end")
+
+try:
+    sync() if sys.argv[3] == "sync" else asyncio.run(main())
+except ValueError:
+    told("raised")
+told(cache.storage.read("none/none") or "done")
+"""
+
+
+running: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def _none_left():
+    yield
+    while running:
+        with running.pop() as process:
+            process.kill()
+
+
+class Player:
+    def __init__(self, folder: Path, kind: str, how: str, role: str, size: int = 1) -> None:
+        (folder / "follower.py").write_text(FOLLOWER)
+        command = [sys.executable, "-W", "error", "follower.py", "place", kind, how, role, str(size)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self.process = subprocess.Popen(command, cwd=folder, **pipes)
+        running.append(self.process)
+
+    def says(self) -> str:
+        return self.process.stdout.readline().strip()
+
+    def do(self, what: str = "go on") -> None:
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+
+    def rest(self) -> list[str]:
+        return self.process.communicate(timeout=SECONDS)[0].split()
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "size"), [("sqlite", "sync", 1), ("files", "async", 1), ("sqlite", "sync", 300_000)]
+)
+def test_another_process_follows(tmp_path: Path, kind: str, how: str, size: int) -> None:
+    leader = Player(tmp_path, kind, how, "leads", size)
+    assert leader.says() == "computing"
+    leader.do()
+    assert leader.says() == "0"
+    follower = Player(tmp_path, kind, how, "follows", size)
+    until_there(tmp_path / "place" / "_tapes")
+    for i in range(1, 4):
+        leader.do()
+        assert leader.says() == str(i)
+        if i == 2:  # there before the end is
+            assert [follower.says() for _ in range(3)] == ["0", "1", "2"]
+    assert leader.rest() == ["end", "done"]
+    assert follower.rest() == ["3", "end", "done"]
+    assert not list((tmp_path / "place" / "_tapes").iterdir())
+    assert Player(tmp_path, kind, how, "follows", size).rest() == ["0", "1", "2", "3", "end", "done"]
+
+
+@pytest.mark.parametrize(("how", "ends"), [("sync", "kill"), ("async", "kill"), ("sync", "raise"), ("async", "raise")])
+def test_who_follows_another_process_goes_on_by_itself(tmp_path: Path, how: str, ends: str) -> None:
+    leader = Player(tmp_path, "sqlite", how, "leads")
+    assert leader.says() == "computing"
+    leader.do()
+    assert leader.says() == "0"
+    follower = Player(tmp_path, "sqlite", how, "follows")
+    until_there(tmp_path / "place" / "_tapes")
+    leader.do()
+    assert leader.says() == "1"
+    assert [follower.says() for _ in range(2)] == ["0", "1"]
+    if ends == "kill":
+        leader.process.kill()
+        leader.rest()
+    else:
+        leader.do("raise")
+        assert leader.rest() == ["raised", "done"]
+    assert follower.rest() == ["computing", "2", "3", "end", "done"]
+    assert Player(tmp_path, "sqlite", how, "follows").rest() == ["0", "1", "2", "3", "end", "done"]
+
+
+@pytest.mark.parametrize("wrong", ["mark", "key", "secret", "byte", None])
+def test_only_frames_of_this_very_recording_are_taken(tmp_path: Path, wrong: str | None) -> None:
+    def attempt(key="f/1/a", mark=1, keys=()):
+        cache = SimpleNamespace(_keys=keys)
+        return SimpleNamespace(
+            opened=SimpleNamespace(place=str(tmp_path)), call=SimpleNamespace(key=key), state=SimpleNamespace(mark=mark),
+            runner=SimpleNamespace(cache=lambda: cache),
+        )  # fmt: skip
+
+    follow = Follow(attempt())
+    offer = Offer(attempt(mark=2 if wrong == "mark" else 1, keys=(b"k" * 32,) if wrong == "secret" else ()))
+    tape = Tape(Cache(storage="memory").bodies, "")
+    tape.add([1, 2, 3])
+    offer.add(tape)
+    (path,) = (tmp_path / "_tapes").iterdir()
+    data = bytearray(path.read_bytes())
+    if wrong == "byte":
+        data[-1] ^= 1
+        path.write_bytes(data)
+    if wrong == "key":
+        follow = Follow(attempt(key="f/1/b"))
+        (tmp_path / "_tapes").joinpath(os.path.basename(path_of(attempt(key="f/1/b")))).write_bytes(data)
+    found = follow.frames()
+    assert [tape.load(name, body) for _, name, body in found] == ([] if wrong else [[1, 2, 3]])
+    tape.close(), offer.close(), follow.close()
+
+
+def until_there(folder: Path) -> None:
+    """Until somebody has asked for the frames."""
+    pause, end = threading.Event(), time.monotonic() + SECONDS
+    while not (folder.exists() and list(folder.iterdir())):
+        assert time.monotonic() < end
+        pause.wait(0.01)

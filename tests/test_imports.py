@@ -23,7 +23,7 @@ STEPS = {
 }  # fmt: skip
 ENGINE = {"_body", "_cache", "_dependencies", "_items", "_location", "_opened", "explain", "sharing"}
 FACE = {
-    "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_made_from", "_map", "_options", "_persist", "_plan", "_recording", "_recording_async", "_reference", "_run", "_spot", "_stale", "_state", "_touched", "_wrapper",
+    "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_made_from", "_map", "_offer", "_options", "_persist", "_plan", "_recording", "_recording_async", "_reference", "_run", "_spot", "_stale", "_state", "_touched", "_wrapper",
 }  # fmt: skip
 EDGES = {"_ipython", "flags", "cli", "__main__"}
 
