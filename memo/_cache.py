@@ -109,9 +109,9 @@ class Cache:
         from . import _units, codecs, policies, serializers
 
         if unknown:
-            from ._persist import unknown_option
+            from ._peers import unknown_option
 
-            raise OptionError(unknown_option("Cache", next(iter(unknown)), _OPTIONS))
+            raise OptionError(unknown_option("Cache", next(iter(unknown))))
         _one_of("checksum", checksum, ("first", "always"))
         _one_of("on_unkeyable", on_unkeyable, ("raise", "bypass"))
         self.location, storage = checked_location(location, storage)
@@ -577,11 +577,6 @@ class Cache:
         return pickle is not None and isinstance(
             error, (pickle.PicklingError, TypeError, AttributeError, RecursionError)
         )
-
-
-_OPTIONS = (
-    "checksum", "compress", "detect_mutation", "evict", "front_ttl", "location", "max_entries", "max_size", "on_unkeyable", "policy", "serializer", "sign", "spot_check", "storage", "strict", "trust", "trust_folder",
-)  # fmt: skip
 
 
 def checked_policy(policy: Any) -> Policy:

@@ -133,20 +133,6 @@ else:  # overloads cost importing typing; the implementation is all that runs
         return decorate(function, _settle(options))
 
 
-#: What peers call what memo calls otherwise; the answer to an unknown option.
-_PEERS = {
-    "expire": "ttl", "ttl_seconds": "ttl", "max_age": "ttl", "stale_after": "ttl", "expires": "ttl", "timeout": "ttl",
-    "cache_dir": "location", "cachedir": "location", "directory": "location", "dir": "location", "path": "location",
-    "folder": "location", "backend": "storage", "store": "storage", "ignore_args": "ignore", "exclude": "ignore",
-    "ignore_self": "ignore", "hash_func": "key", "hash_funcs": "key", "key_func": "key", "keyfunc": "key",
-    "cache_key": "key", "typed": "nothing: memo always tells 1 from 1.0", "verbose": "MEMO_LOG=info", "show_spinner": "MEMO_LOG=info",
-    "pickle_reload": "nothing: entries are read when they are asked for", "capture": "code", "format": "serializer",
-    "serializer_name": "serializer", "tag": "name", "persist": "nothing: memo always does", "func": "nothing",
-        "cache_validation_callback": "ttl or policy", "compression": "Cache(compress=)", "mmap_mode": "nothing: large results are mapped",
-    "skip_cache": "mode", "overwrite_cache": "mode='refresh'", "when": "mode",
-}  # fmt: skip
-
-
 def _settle(given: dict[str, Any]) -> dict[str, Any]:
     """The options of a Runner from those of the user; OptionError for what can't be right."""
     from . import _freshness, policies, settings
@@ -192,19 +178,15 @@ def _settle(given: dict[str, Any]) -> dict[str, Any]:
             raise OptionError(f"key must be a function of the call or {{'parameter': function}}, not {key!r}")
         key = dict(key)
     if options:
-        raise OptionError(unknown_option("persist", next(iter(options)), _OPTIONS))
+        from ._peers import unknown_option
+
+        raise OptionError(unknown_option("persist", next(iter(options))))
     return {
         "cache": cache, "name": name, "version": None if version is None else str(version), "code": code,
         "packages": packages, "ignore": ignore, "key": key, "policy": policy, "mode": mode, "wait": wait,
         "stale_while_revalidate": late["stale_while_revalidate"], "stale_if_error": late["stale_if_error"],
         "exceptions": () if kept is None else policies.Exceptions(kept).types,
     }  # fmt: skip
-
-
-_OPTIONS = (
-    "cache", "cache_exceptions", "code", "depends", "idle_ttl", "ignore", "key", "location", "mode", "name", "packages", "policy",
-    "serializer", "storage", "store_if", "store_if_slower_than", "stale_if_error", "stale_while_revalidate", "tags", "ttl", "validate", "version", "wait",
-)  # fmt: skip
 
 
 def _cache(cache: Any, shortcuts: dict[str, Any]) -> Any:
@@ -224,15 +206,3 @@ def _one_of(option: str, value: object, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
         raise OptionError(f"{option} must be {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}, not {value!r}")
     return value
-
-
-def unknown_option(of: str, name: str, known: Iterable[str]) -> str:
-    """The message for an option that does not exist: memo's word for a peer's, or the nearest spelling."""
-    word = _PEERS.get(name)
-    if word:
-        return f"{of}() has no option {name!r}: memo's word for it is {word}"
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, known, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{of}() has no option {name!r}.{hint} It takes {', '.join(sorted(known))}"

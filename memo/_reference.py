@@ -8,13 +8,14 @@ by the entry itself. What is kept for an entry that is gone goes with the next `
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, NamedTuple
 
 from . import _entry
 from ._items import Replay
 from ._sweep import shelved_name
 from .errors import NotCachedError, UnkeyableError
-from .model import Call, Head, Hit, Miss
+from .model import Call, Fresh, Head, Hit, Miss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ class Reference(NamedTuple):
     plain: tuple[Any, ...]
 
     def get(self) -> Any:
-        """The value, loaded anew. NotCachedError where it is not stored any more."""
-        from .policies import Forever
-
+        """The value, loaded anew, even if a call would compute it again by now. NotCachedError where it is not stored."""
         if self.plain:
             return self.plain[0]
         call = Call(self.function, self.key, (), ())
@@ -49,7 +48,7 @@ class Reference(NamedTuple):
         if opened is None:
             raise NotCachedError(Miss(call, "the cache can't be used"))
         mark = opened.words.word(call.scope)
-        outcome = self.cache.lookup(call, mark, self.cache.clock(), Forever(), 0.0, None, b"")
+        outcome = self.cache.lookup(call, mark, self.cache.clock(), _AsItIs(), 0.0, None, b"")
         if isinstance(outcome, Hit):
             return outcome.value
         raise NotCachedError(outcome)
@@ -63,6 +62,22 @@ class Reference(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<reference to a result of {self.function}, {self.key.rpartition('/')[2]}>"
+
+
+class _AsItIs:
+    """A reference is to that very result: whether a call would still take it (its age, its tags, ...) is not asked."""
+
+    def begin(self, call: Call, /) -> None:
+        return None
+
+    def seal(self, token: Any, outcome: Any, /) -> bytes | None:
+        return None
+
+    def fresh(self, stamp: bytes, head: Head, call: Call, now: float, /) -> Fresh:
+        return Fresh(inf)
+
+    def rank(self, head: Head, uses: int, /) -> float:
+        return head.created
 
 
 def known(cache: Cache, opened: Opened, call: Call, mark: int) -> Reference | None:

@@ -13,9 +13,9 @@ import memo
 
 ROOT = Path(memo.__file__).parent
 
-# Each layer may import those named after it (and what lies in its own package). `errors`, `model`, `_tag`, `_units`
-# and `_libhdf5` are leaves; `_wrapper` holds text and the set of plain types alone, so the front may know it.
-LEAVES = {"errors", "model", "_tag", "_units", "_libhdf5"}
+# Each layer may import those named after it (and what lies in its own package). `errors`, `model`, `_peers`, `_tag`,
+# `_units` and `_libhdf5` are leaves; `_wrapper` holds text and the set of plain types alone, so the front may know it.
+LEAVES = {"errors", "model", "_peers", "_tag", "_units", "_libhdf5"}
 CONTRACTS = LEAVES | {"protocols", "_abilities"}
 PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {
@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(EDGES, CONTRACTS | STEPS | PLUGS | ENGINE | FACE | EDGES),
     "testing": CONTRACTS | STEPS | PLUGS | ENGINE | FACE | EDGES | {"testing"},
 }
-# Messages for unknown options need the table of memo's words, which lives with the options of persist.
+# `cache.persist` is `persist` with that cache.
 # A storage over two that goes on with one of them has nobody above it that could say so.
 EXCEPTIONS = {("_cache", "_persist"), ("_cache", "_front"), ("storages", "events")}
 

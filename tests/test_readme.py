@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import memo
-from memo import _handle, _persist, flags
+from memo import _handle, _peers, flags
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -49,7 +49,7 @@ def test_everything_is_named() -> None:
     flags.add_arguments(parser)
     given = [option for action in parser._actions for option in action.option_strings if "cache" in option]
     assert documented(given) == []
-    assert documented(_persist._OPTIONS) == []
+    assert documented([*_peers.OF_PERSIST, *_peers.OF_CACHE]) == []
     assert documented([*_handle._WITHOUT, *_handle._WITH_ARGUMENTS]) == []
     assert documented(["MEMO_DIR", "MEMO_MODE", "MEMO_CLEAR", "MEMO_LOG"]) == []
     assert documented(memo.settings.MODES) == []

@@ -9,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,3 +267,24 @@ def test_no_hit_hands_out_what_an_earlier_caller_has(tmp_path: Path, kind: str) 
             value = f(what)
             assert shown(value) == expected
             spoil(value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"tags": ["web"]}, {"ttl": 10}, {"version": 2}, {"validate": lambda head: False}, {"depends": ["file"]}]
+)
+def test_a_reference_is_to_that_very_result_under_any_policy(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    now = [1000.0]
+    cache = memo.Cache(tmp_path / "place")
+    cache.clock = lambda: now[0]
+    f = cache.persist(lambda x: [x], name="f", **options)
+    reference = f.call_and_shelve(3)
+    assert reference.get() == [3]
+    now[0] += 11
+    (tmp_path / "file").write_text("new")
+    assert reference.get() == [3]
+    cache.clear()
+    with pytest.raises(memo.NotCachedError):
+        reference.get()
