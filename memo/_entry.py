@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import chain
 from struct import Struct, error
 from typing import Any
 
@@ -132,6 +133,25 @@ def unpack(data: bytes, function: str = "") -> Head:
     if end + DIGEST > len(data):
         raise DamagedError("the head is too short")
     return _new(Head, (function, created, seconds, serializer, codecs, size, stamp, data[end:-DIGEST], 0.0))
+
+
+BEGINNING = 16  #: bytes of a head that `beginnings` reads
+_STARTS, _TIMES, _SECONDS = (Struct(layout).iter_unpack for layout in ("<4s12x", "<4xd4x", "<12xf"))
+
+
+def beginnings(heads: bytes) -> tuple[int, float, list[float]]:
+    """Of the first bytes of many heads: how many can't be read; the seconds of the others, in all; the first and last time.
+
+    The two times are left out where there are none.
+    """
+    starts = [start for (start,) in _STARTS(heads)]
+    damaged = len(starts) - starts.count(_PREFIX) - starts.count(_SIGNED)
+    if damaged:
+        good = (n for n, start in enumerate(starts) if start in (_PREFIX, _SIGNED))
+        heads = b"".join(heads[n * BEGINNING : (n + 1) * BEGINNING] for n in good)
+    times = list(chain.from_iterable(_TIMES(heads)))
+    seconds = sum(chain.from_iterable(_SECONDS(heads)))
+    return damaged, seconds, [min(times), max(times)] if times else []
 
 
 def _read_texts(texts: bytes, length: int) -> tuple[str, tuple[str, ...], bytes]:

@@ -62,15 +62,22 @@ class Handle:
         """Hits, misses, seconds saved and spent on it by this process; how many entries are stored, and the bytes they take."""
         from .protocols import CacheInfo
 
-        counts, listed = self.runner.counts, self.entries()
-        size = sum(entry.size for entry in listed)
+        counts = self.runner.counts
         limits = self.runner.cache().limits
         maxsize = limits.max_entries if limits is not None else None
         opened = self.runner.cache().ready()
+        entries = size = 0
+        if opened is not None:
+            from . import _upkeep
+
+            try:
+                entries, size = _upkeep.count(opened.storage, self.runner.scope)
+            except Exception as error:
+                self.runner.cache().trouble("list", error)
         room = None if opened is None else opened.room
         evicted = 0 if room is None else room.evicted.get(self.runner.scope, 0)
         return CacheInfo(
-            counts.hits, read(counts.misses), maxsize, len(listed), size, counts.seconds_saved, counts.key_seconds,
+            counts.hits, read(counts.misses), maxsize, entries, size, counts.seconds_saved, counts.key_seconds,
             counts.load_seconds, evicted,
         )  # fmt: skip
 

@@ -119,6 +119,16 @@ class Item(NamedTuple):
     head: bytes
 
 
+class Bulk(NamedTuple):
+    """Many lines of a listing in one: the results of one code version with one mark."""
+
+    prefix: str  #: scope/version
+    mark: int
+    entries: int
+    size: int  #: head and body, in bytes
+    heads: bytes  #: the first bytes of each head, one after the other, each as long as was asked for
+
+
 class Event(NamedTuple):
     """What ``memo.on_event`` hands to a listener."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memo import _abilities, _upkeep
+from memo import Cache, _abilities, _upkeep
 from memo._entry import sealing
-from memo._upkeep import Filters
+from memo._upkeep import Filters, usage
 from memo.model import Head, Item, Record
-from memo.storages import open_storage
+from memo.storages import ReadOnly, open_storage
 
 NOW = 1_000_000.0
 F, G = "shop-0000000001", "till-0000000002"
@@ -294,3 +295,45 @@ def test_what_is_listed_is_what_goes(rows: list[Any], pattern: str, age: int | N
     cleared = _upkeep.clear(storage, functions=pattern, older_than=age, larger_than=size, now=NOW)
     assert live(storage) == before - expected
     assert cleared.entries == len(expected)
+
+
+def test_counting_many_at_once_is_counting_each(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "place")
+
+    @cache.persist(name="bulk.sized", code="off", version=1)
+    def sized(n: int) -> bytes:
+        return b"x" * n
+
+    @cache.persist(name="bulk.tagged", code="off", version=1, ttl="1m", tags=lambda arguments, result: ["t" * 20] * 40)
+    def tagged(n: int) -> int:
+        return n
+
+    sizes = (0, 1, 100, 3_800, 4_100, 30_000, 70_000, 200_000)
+    for n in sizes:
+        sized(n)
+    sized.cache_clear()
+    for n in sizes[1:]:
+        sized(n)
+    sized.delete(1)
+    sized.delete(200_000)
+    for n in range(5):
+        tagged(n)
+    cache.persist(lambda n: n, name="bulk.sized", code="off", version=2)(1)
+    storage = cache.storage
+    names = [item.name for item in storage.scan("") if item.name.count("/") == 2 and item.head]
+    storage.write(names[0], [b"damaged" * 9], lambda: b"no head", size=63, mark=0)
+    storage.write(names[-1], [b"d"], lambda: b"", size=1, mark=0)
+    each = ReadOnly(storage)
+    assert not hasattr(each, "bulk")
+    for pattern in ("*", "bulk.sized", "bulk.t*", "none"):
+        for now in (None, time.time() + 3600):
+            assert usage(storage, Filters(pattern), now) == usage(each, Filters(pattern), now)
+    assert sum(one.entries for one in usage(storage)) > 8
+    for function in (sized, tagged):
+        listed = function.entries()
+        damaged = sum(one.damaged for one in usage(storage, Filters(f"bulk.{function.__name__}")))
+        assert function.cache_info().currsize == len(listed) + damaged
+    storage.remove(names[0])
+    for function in (sized, tagged):
+        info = function.cache_info()
+        assert (info.currsize, info.bytes) == (len(function.entries()), sum(one.size for one in function.entries()))

@@ -1,4 +1,4 @@
-"""Totals, ranks and purge of a SQLite storage: what eviction asks, kept out of the insert of those who never evict.
+"""Totals, ranks, purge and sums of a SQLite storage: what eviction asks, kept out of the insert of those who never evict.
 
 Counting and ordering are done by triggers, which are made the first time that somebody asks for a total or for the
 lowest: from then on every process that writes to this database keeps them exact, in the same transaction. A store
@@ -7,10 +7,12 @@ without limits never has them, and its inserts cost nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ..model import Bulk, Item
 from ._database import Connection, Database
+from ._rows import LONG, LOW, SHORT, salt
 
 #: Whether a row is a result (a name of three components) under the scope ``?1``; "" is everything.
 RESULT = "prefix IN (SELECT id FROM prefixes WHERE instr(prefix, '/') AND (?1 = '' OR substr(prefix, 1, length(?1) + 1) = ?1 || '/'))"
@@ -48,6 +50,41 @@ def totals(database: Database, scope: str) -> tuple[int, int]:
         query = f"SELECT count(*), sum(size) FROM entries WHERE {RESULT}"
     rows = database.rows(query, (scope,))
     return (rows[0][0] or 0, rows[0][1] or 0) if rows else (0, 0)
+
+
+#: whether a record lies in a page of its own row, and has 16 bytes of head and body
+_SHORT = "size BETWEEN 16 AND 3999"
+_HEAD = f"hex(substr(record, iif(substr(record, {SHORT}, 1) = x'FF', {LONG + 1}, {SHORT + 1}), ?4))"
+_BULK = (
+    "SELECT min(mark), max(mark), count(*), total({short}), total(iif({short}, size, 0)), {heads}"
+    " FROM entries WHERE k BETWEEN ?1 AND ?2 AND prefix = ?3 AND ?4 <= 16"
+)
+
+
+def bulk(
+    database: Database, scope: str, length: int, listed: Callable[[str, tuple[Any, ...]], Iterator[Item]]
+) -> Iterator[Bulk | Item]:
+    """One pass over the rows of each code version, in SQLite: its entries lie together, so nothing is sorted.
+
+    What is too long or too short for that comes as ``listed`` gives it, of a condition and its values.
+    """
+    heads = f"group_concat(iif({_SHORT}, {_HEAD}, NULL), '')" if length else "''"
+    query = _BULK.format(short=_SHORT, heads=heads)
+    under = "instr(prefix, '/') AND (?1 = '' OR substr(prefix, 1, length(?1) + 1) = ?1 || '/')"
+    for number, prefix in database.rows(f"SELECT id, prefix FROM prefixes WHERE {under}", (scope,)):
+        first = salt(prefix) & ~LOW
+        where = (first, first | LOW, number, length)
+        ((low, high, found, *one),) = database.rows(query, where)
+        ones = [(low, *one)]
+        if low != high:
+            asked = "SELECT DISTINCT mark FROM entries WHERE k BETWEEN ?1 AND ?2 AND prefix = ?3"
+            marks = [mark for (mark,) in database.rows(asked, where[:3])]
+            ones = [(mark, *database.rows(f"{query} AND mark = ?5", (*where, mark))[0][3:]) for mark in marks]
+        for mark, short, size, texts in ones:
+            if short:
+                yield Bulk(prefix, mark, int(short), int(size), bytes.fromhex(texts or ""))
+        if found > sum(short for _, short, _, _ in ones):
+            yield from listed(f"k BETWEEN ? AND ? AND prefix = ? AND NOT {_SHORT}", where[:3])
 
 
 def rank(database: Database, keys: Sequence[tuple[int, float]]) -> None:
