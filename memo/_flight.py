@@ -287,11 +287,11 @@ class Locked:
         except OSError:
             return True  # a network disk, a read-only folder, no descriptors left
         if had:
-            self._pid = os.getpid()
+            self._pid = _pid
         return had
 
     def __exit__(self, *exception: object) -> None:
-        if self._pid != os.getpid():
+        if self._pid != _pid:
             return  # not had; or a child that was forked in the middle, which must not unlock its parent's
         if self._file is None:
             self._lock.byte(self._offset, fcntl.F_UNLCK)
@@ -314,11 +314,14 @@ class Locked:
         return True
 
 
+_pid = os.getpid()  #: of this process; two system calls a miss would be spent on asking
+
+
 def _after_fork() -> None:
     # The child leads nothing and waits for nothing. An inherited description would keep the parent's locks alive after
     # the parent's death: closing our descriptor does not release them in the parent.
-    global _guard, _beating
-    _guard, _beating = RLock(), False
+    global _guard, _beating, _pid
+    _guard, _beating, _pid = RLock(), False, os.getpid()
     for one in list(_all):
         if isinstance(one, Flights):
             one._inherited.update(one._flights)

@@ -159,3 +159,23 @@ def test_bad_options_say_what_is_wrong(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_a_small_place_stands_for_a_large_one(tmp_path):
+    file = tmp_path / "figures.json"
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.scale",
+        "--entries",
+        "300",
+        "--json",
+        str(file),
+        "--folder",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    figures = {line["what"]: line["figure"] for line in json.loads(file.read_text())}
+    assert len(figures) == 11
+    assert all(figure > 0 for figure in figures.values())
