@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from sqlite3 import sqlite_version
 from typing import Any, NamedTuple
 
 from . import __doc__ as what_it_is
-from . import budgets, report, storages
+from . import budgets, curves, plots, report, storages
 from .peers import OTHERS, PACKAGES
 from .rows import ROWS
 
@@ -137,6 +138,22 @@ def compare(kinds: list[str], options: argparse.Namespace) -> int:
     return int(bool(problems) or any(figures["errors"] for figures in found.values()))
 
 
+def draw(options: argparse.Namespace) -> int:
+    """The curves and their plots. Needs matplotlib before anything is measured."""
+    if find_spec("matplotlib") is None:
+        print('matplotlib is not installed: pip install "memo-persist[plots]"', file=sys.stderr)
+        return 1
+    found, early = curves.measured(options.folder and options.folder.resolve(), environment(), options.quick)
+    content = {"versions": versions(), "quick": options.quick, "curves": found, "early": early}
+    options.plots.mkdir(parents=True, exist_ok=True)
+    for path in plots.written(found, versions(), options.plots):
+        print(path)
+    print(*early, sep="\n", file=sys.stderr)
+    if options.json:
+        options.json.write_text(json.dumps(content, indent=2) + "\n")
+    return int(any(line.startswith("memo:") for line in early))
+
+
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "sqlite": sqlite_version, "CPUs": str(os.cpu_count())}
     for name in ("memo-persist", "blake3", *PACKAGES, "numpy"):
@@ -161,6 +178,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="measure on this disk; default: the one of temporary files")
     parser.add_argument("--quick", action="store_true", help="one round of small sizes, to see that it runs")
     parser.add_argument("--long", action="store_true", help="the rows that take minutes, too")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="instead, measure curves and draw them there")
     parser.add_argument(
         "--storages",
         nargs="*",
@@ -171,6 +189,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.storages is not None and (options.check or options.only):
         parser.error("--storages has no budgets and no rows: leave out --check and --only")
+    if options.plots and (options.check or options.only or options.storages is not None):
+        parser.error("--plots has no budgets and no rows: leave out --check, --only and --storages")
     if options.quick and options.check:
         parser.error("--quick measures too little for --check")
     everybody = {peer for row in ROWS.values() for peer in row.peers}
@@ -185,6 +205,8 @@ def main() -> int:
     if options.json and not options.json.parent.is_dir():
         parser.error(f"--json {options.json}: {options.json.parent} is not a folder")
 
+    if options.plots:
+        return draw(options)
     if options.storages is not None:
         return compare(options.storages or list(storages.KINDS), options)
     rows = [row for row in ROWS if row in (options.only or ()) or not (options.only or ROWS[row].long > options.long)]

@@ -20,3 +20,10 @@ def make(count: int) -> np.ndarray:
 def look(values: np.ndarray) -> dict[str, float]:
     """Takes a large argument and does next to nothing with it: what is left is the price of its key."""
     return {"middle": float(values[len(values) // 2]), "process": os.getpid()}
+
+
+def block(n: int, scale: float) -> np.ndarray:
+    """``scale`` floats that no other ``n`` has; the first one tells which process computed them."""
+    values = np.arange(n, n + int(scale), dtype="float64")
+    values[0] = os.getpid()
+    return values
