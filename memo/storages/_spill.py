@@ -105,8 +105,9 @@ class Spill:
                 self._remove_if(name, body)
 
     def remove_many(self, names: Sequence[str], /) -> None:
-        """Those without a body in ``big`` together."""
-        spilled = {name for name in names if self._body(name) is not None}
+        """Those without a body in ``big`` together; where nothing is in there, none is looked for."""
+        self._spilled = self._spilled or next(iter(self.big.scan()), None) is not None
+        spilled = {name for name in names if self._body(name) is not None} if self._spilled else set()
         _abilities.remover(self.small)([name for name in names if name not in spilled])
         for name in spilled:
             self.remove(name)
