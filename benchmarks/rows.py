@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from . import functions, keys, large, many, peers, room, small, start, workload
+from . import functions, keys, large, many, million, peers, room, small, start, workload
 
 Step = Callable[[str, Path, bool], dict[str, float]]
 
@@ -66,4 +66,8 @@ ROWS = {
     "limit": Row("store on a full place", ("memo", "unlimited"), (room.stores,)),
     "purge": Row("100,000 expired entries purged", ("memo", "sqlite3"), (room.expire, room.purge), 1),
     "evicted": Row("seconds saved of a recorded workload", ("lru", "cost", "optimum"), (workload.saved,), 1),
+    "share": Row("100,000 entries to another place", ("memo",), (million.share,), 1),
+    "million": Row(
+        "a million entries", ("memo", "ten thousand"), (million.fill, million.look, million.upkeep), 1, 7200, long=True
+    ),
 }
