@@ -143,7 +143,9 @@ def draw(options: argparse.Namespace) -> int:
     if find_spec("matplotlib") is None:
         print('matplotlib is not installed: pip install "memo-persist[plots]"', file=sys.stderr)
         return 1
-    found, early = curves.measured(options.folder and options.folder.resolve(), environment(), options.quick)
+    found, early = curves.measured(
+        options.folder and options.folder.resolve(), environment(), options.quick, options.peer
+    )
     content = {"versions": versions(), "quick": options.quick, "curves": found, "early": early}
     options.plots.mkdir(parents=True, exist_ok=True)
     for path in plots.written(found, versions(), options.plots):

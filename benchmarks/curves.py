@@ -13,10 +13,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 from . import peers
 from .functions import reach_5
@@ -100,38 +100,42 @@ STEPS: dict[str, Callable[[str, Path, int, int], dict[str, float]]] = {
 # ------------------------------------------------------------------------------------------------------- the curves
 
 
-def measured(parent: Path | None, environment: dict[str, str], quick: bool) -> tuple[Curves, list[str]]:
-    """All curves, and in words why some end early."""
+def measured(
+    parent: Path | None, environment: dict[str, str], quick: bool, only: list[str] | None = None
+) -> tuple[Curves, list[str]]:
+    """All curves, of these peers, and in words why some end early."""
     curves: Curves = {"first touch": {}, "stored": {}, "loaded": {}}
     early = []
-    for peer in PEERS:
-        print(peer, file=sys.stderr)
-        for points, walk in ((COUNTS[: 2 if quick else None], _entries), (SIZES[: 2 if quick else None], _sizes)):
-            with tempfile.TemporaryDirectory(prefix="memo-benchmarks-", dir=parent) as folder:
-                try:
-                    for at, name, seconds in walk(peer, points, lambda *step: _run(*step, folder, environment)):
-                        curves[name].setdefault(peer, []).append((at, seconds))
-                except Wrong as error:
-                    early.append(f"{peer}: {error}")
+    for points, step in ((COUNTS[: 2 if quick else None], _entries), (SIZES[: 2 if quick else None], _sizes)):
+        peers = [peer for peer in PEERS if not only or peer in only]
+        with tempfile.TemporaryDirectory(prefix="memo-benchmarks-", dir=parent) as above:
+            for before, at in zip((0, *points), points, strict=False):
+                print(f"{step.__name__[1:]}: {at:,}", file=sys.stderr)
+                for peer in list(peers):  # side by side at each point: the machine may do something else at the next
+                    folder = Path(above, peer)
+                    folder.mkdir(exist_ok=True)
+                    try:
+                        for name, seconds in step(before, at, partial(_run, peer, folder, environment)).items():
+                            curves[name].setdefault(peer, []).append((at, seconds))
+                    except Wrong as error:
+                        early.append(f"{peer}: {error}")
+                        peers.remove(peer)
     return curves, early
 
 
-def _entries(peer: str, points: tuple[int, ...], run: Callable[..., dict[str, float]]) -> Any:
-    for before, count in zip((0, *points), points, strict=False):
-        found = run("filled", peer, before, count)
-        if found:
-            raise Wrong(f"{found['at']:.0f} entries after {PATIENCE:.0f} s, and no more")
-        yield count, "first touch", run("touched", peer, before, count)["first touch"]
+def _entries(before: int, at: int, run: Callable[..., dict[str, float]]) -> dict[str, float]:
+    found = run("filled", before, at)
+    if found:
+        raise Wrong(f"{found['at']:,.0f} of {at:,} entries after {PATIENCE:.0f} s, and no more")
+    return run("touched", before, at)
 
 
-def _sizes(peer: str, points: tuple[int, ...], run: Callable[..., dict[str, float]]) -> Any:
-    for size in points:
-        for step in ("stored", "loaded"):
-            yield size, step, run(step, peer, 0, size)[step]
+def _sizes(before: int, at: int, run: Callable[..., dict[str, float]]) -> dict[str, float]:
+    return run("stored", 0, at) | run("loaded", 0, at)
 
 
-def _run(step: str, peer: str, begin: int, end: int, folder: str, environment: dict[str, str]) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.curves", step, peer, folder, str(begin), str(end)]
+def _run(peer: str, folder: Path, environment: dict[str, str], step: str, begin: int, end: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.curves", step, peer, str(folder), str(begin), str(end)]
     try:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
     except subprocess.TimeoutExpired:

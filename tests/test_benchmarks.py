@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(500)  # a hang bound, for a machine that does m
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks is part of the checkout, not of what is installed
 
-from benchmarks import budgets, report, small, storages  # noqa: E402
+from benchmarks import budgets, curves, report, small, storages, workload  # noqa: E402
 from benchmarks.budgets import Budget  # noqa: E402
 from benchmarks.functions import reach_5  # noqa: E402
 from benchmarks.peers import Wrong  # noqa: E402
@@ -85,6 +85,33 @@ def test_every_storage_runs_without_an_error(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_curves_are_measured_and_drawn(tmp_path):
+    pytest.importorskip("matplotlib", reason="the plots need matplotlib")
+    file, folder = tmp_path / "figures.json", tmp_path / "plots"
+    done = run("--quick", "--plots", str(folder), "--peer", "memo", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    curves = json.loads(file.read_text())["curves"]
+    assert [at for at, _ in curves["first touch"]["memo"]] == [100, 1000]
+    assert [at for at, _ in curves["stored"]["memo"]] == [at for at, _ in curves["loaded"]["memo"]] == [1000, 10_000]
+    for name in ("entries.svg", "sizes.svg"):
+        drawn = (folder / name).read_text()
+        assert "memo" in drawn
+        assert str(tmp_path) not in drawn
+
+
+def test_a_curve_that_is_computed_again_is_noticed(tmp_path):
+    assert curves.stored("memo", tmp_path, 0, 1000)["stored"] > 0
+    with pytest.raises(Wrong, match="computed again"):
+        curves.loaded("memo", tmp_path, 0, 1000)  # this very process stored it
+
+
+def test_the_optimum_is_never_less_than_what_a_policy_saves(tmp_path):
+    short = workload.load()
+    short = short._replace(calls=short.calls[:120])
+    saved = {evict: workload.replayed(short, evict, tmp_path / evict) for evict in ("lru", "cost")}
+    assert 0 < max(saved.values()) <= workload.optimum(short) * (1 + 1e-9)
+
+
 def test_a_storage_that_loses_entries_is_noticed(monkeypatch, tmp_path):
     from memo.storages.memory import Memory
 
@@ -150,6 +177,7 @@ def test_ratios_and_seconds_read_well():
         (["--check", "--peer", "memo"], "needs every peer"),
         (["--storages", "nothing"], "invalid choice: 'nothing'"),
         (["--storages", "--check"], "no budgets"),
+        (["--plots", "plots", "--check"], "no budgets"),
         (["--rounds", "0"], "at least 1"),
         (["--folder", "no/such/folder"], "is not a folder"),
         (["--json", "no/such/folder/figures.json"], "no/such/folder is not a folder"),
