@@ -99,6 +99,12 @@ def test_curves_are_measured_and_drawn(tmp_path):
         assert str(tmp_path) not in drawn
 
 
+@pytest.mark.parametrize("name", ["entries.svg", "sizes.svg"])
+def test_the_figures_of_the_documentation_are_small(name):
+    assert (ROOT / "docs" / name).stat().st_size < 60_000
+    assert name in (ROOT / "docs" / "benchmarks.md").read_text()
+
+
 def test_a_curve_that_is_computed_again_is_noticed(tmp_path):
     assert curves.stored("memo", tmp_path, 0, 1000)["stored"] > 0
     with pytest.raises(Wrong, match="computed again"):
