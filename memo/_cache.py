@@ -106,7 +106,7 @@ class Cache:
         strict: bool = False,
         **unknown: object,
     ) -> None:
-        from . import _units, codecs, policies, serializers
+        from . import _contradictions, _units, codecs, policies, serializers
 
         if unknown:
             from ._peers import unknown_option
@@ -134,6 +134,9 @@ class Cache:
         self.policy: Policy = policies.Forever() if policy is None else checked_policy(policy)
         self.checksum, self.on_unkeyable = checksum, on_unkeyable
         self.limits = _limits(max_size, max_entries, evict)
+        _contradictions.of_cache(
+            limited=self.limits is not None, evict=evict, trust=trust, trust_folder=bool(trust_folder)
+        )
         self.front_ttl = _units.seconds(front_ttl, "front_ttl")
         self.trust_folder, self.strict = trust_folder, strict
         self._secrets = _secrets(sign)
@@ -449,13 +452,15 @@ class Cache:
         from ._limits import limits_of
 
         there = limits_of(kept)
+        self._compare(there, "Its limits stand in memo.json; clear the place and delete that file to give it others")
+        return there
+
+    def _compare(self, there: Limits | None, more: str) -> None:
         if self.limits is not None and there is not None and self.limits != there:
             events.warn_once(
                 f"{self._shown}:limits",
-                f"the place {self._shown} has {there}, which counts; {self.limits} was asked for. Its limits stand in"
-                f" memo.json; clear the place and delete that file to give it others",
+                f"the place {self._shown} has {there}, which counts; {self.limits} was asked for. {more}",
             )
-        return there
 
     def _note(self, room: Room, call: Call, head: Head, now: float) -> None:
         try:
@@ -532,6 +537,8 @@ class Cache:
                         f" write there, trust_folder=True",
                     )
                 self._opened = Opened(storage, place, limits)
+                if (room := self._opened.room) is not None and room.limits is not limits:
+                    self._compare(room.limits, "Another Cache of this process gave them to it")
             return self._opened
 
     def _verify(self, name: str, record: Record) -> None:

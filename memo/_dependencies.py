@@ -51,7 +51,7 @@ class Path:
         if os.path.isdir(path):
             below = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
             return _listed((os.path.relpath(one, path), one) for one in sorted(below))
-        return _content(path)
+        return content(path)
 
 
 def _listed(files: Iterable[tuple[str, str]]) -> bytes:
@@ -59,11 +59,11 @@ def _listed(files: Iterable[tuple[str, str]]) -> bytes:
     parts = [b"folder"]
     for name, path in files:
         encoded = name.replace(os.sep, "/").encode("utf-8", "surrogateescape")
-        parts += (len(encoded).to_bytes(4), encoded, _content(path))
+        parts += (len(encoded).to_bytes(4), encoded, content(path))
     return b"".join(parts)
 
 
-def _content(path: str) -> bytes:
+def content(path: str) -> bytes:
     """Digest of a file's content; one of two words where there is no file, or none that can be read."""
     from .fingerprint._digest import digest_file
 

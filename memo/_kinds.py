@@ -144,6 +144,7 @@ def _can_be_persisted(function: Any) -> None:
 
 def _fits(function: FunctionType, options: Any) -> None:
     """OptionError for options that do not fit this function."""
+    from . import _contradictions
     from ._wrapper import Parameters, passes_on
 
     names = Parameters(function.__code__).names
@@ -169,10 +170,11 @@ def _fits(function: FunctionType, options: Any) -> None:
                 f"cache_exceptions is not for generators: what {function.__qualname__}() yields before it raises was handed"
                 f" on already, and only what has come to its end is stored"
             )
+        _contradictions.of_generator(function.__qualname__, options.policy)
         if getattr(options.policy, "around", None) is not None:
             raise OptionError(
-                f"depends= on calls of another function is not for generators, as {function.__qualname__}() is:"
-                f" others run between its items; name single results, such as functools.partial(load, 3)"
+                f"depends='auto', or on calls of another function, is not for generators, as {function.__qualname__}() is:"
+                f" others run between its items; name files, or single results such as functools.partial(load, 3)"
             )
     if options.code == "off" and options.version is None:
         raise OptionError('code="off" needs version=: say which version this is, and change it when results change')

@@ -66,6 +66,10 @@ def depends(on: Any) -> Policy:
     """The policy of ``depends=``. Raises OptionError for what can't be depended on."""
     from . import _dependencies, policies
 
+    if isinstance(on, str) and on == "auto":
+        from ._touched import Touched
+
+        return Touched(auto=True)
     if isinstance(on, Reference) or _runner(on) is not None:
         raise OptionError(f"depends must be a list: write depends=[{getattr(on, '__name__', on)}]")
     if isinstance(on, (str, bytes)) or not hasattr(on, "__iter__"):

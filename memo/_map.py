@@ -84,9 +84,9 @@ class Batch:
         self, missing: list[int], again: dict[int, list[int]]
     ) -> Iterator[tuple[int, Any, BaseException | None]]:
         runner = self.runner
-        opened = runner.cache().ready()
         mode = settings.current(runner.name, runner.mode, runner.file).name
-        state = runner.valid() if opened is not None and mode not in ("off", "refresh") else None
+        opened = None if mode == "off" else runner.cache().ready()
+        state = runner.valid() if opened is not None and mode != "refresh" else None
         if opened is None or state is None or TRACES.get():  # each is noted by the run that it is made from
             missing += range(len(self.calls))
             return

@@ -65,13 +65,13 @@ class Opened:
             self._lock = lambda name: storage.lock(name, 0)
             self.pause = 0.2  # each try is a trip
         self.room: Room | None = None
-        if limits is not None:
+        known = _rooms.get(place)
+        if known is not None:
+            self.room = known  # one for all caches of a place: what it notes of uses is for all
+        elif limits is not None:
             from ._limits import Room
 
-            # one for all caches of a place: what it notes of uses is for all
-            self.room = _rooms.get(place) or Room(
-                limits, storage, "" if url else place, lambda name: self.take(name, _unheard)
-            )
+            self.room = Room(limits, storage, "" if url else place, lambda name: self.take(name, _unheard))
             if place:
                 _rooms[place] = self.room
         self.states: WeakSet[State] = WeakSet()  #: made from what is read here
@@ -234,6 +234,11 @@ def _unheard(doing: str, error: Exception) -> None:
 
 _rooms: dict[str, Room] = {}
 _flights: dict[str, tuple[Flights, LockFile | None]] = {}
+
+
+def places() -> list[str]:
+    """The folders of the places that were opened by this process."""
+    return [place for place in list(_flights) if place and not is_url(place)]
 
 
 def _shared_flights(place: str, beyond: bool) -> tuple[Flights, LockFile | None]:

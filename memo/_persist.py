@@ -103,7 +103,8 @@ else:  # overloads cost importing typing; the implementation is all that runs
             cache_exceptions: classes of exceptions that are stored and raised again, or ``{class: ttl}``.
             depends: files, folders and patterns as paths, `Env`, `Package`, `Value`: when one changes, results are stale.
                 Persisted functions: when a call of them that a result was made from gives another result; a single call by
-                ``functools.partial``, what is stored of it by a reference.
+                ``functools.partial``, what is stored of it by a reference. "auto" (experimental): the files that Python opens
+                while it runs, and the persisted functions that it calls.
             tags: texts, or a function of (arguments, result) that gives them, for ``cache.clear(tag=)``.
             stale_while_revalidate: for so long after a result expired it is returned at once, while a new one is computed in
                 the background.
@@ -135,7 +136,7 @@ else:  # overloads cost importing typing; the implementation is all that runs
 
 def _settle(given: dict[str, Any]) -> dict[str, Any]:
     """The options of a Runner from those of the user; OptionError for what can't be right."""
-    from . import _freshness, policies, settings
+    from . import _contradictions, _freshness, policies, settings
 
     options = dict(given)
 
@@ -162,6 +163,7 @@ def _settle(given: dict[str, Any]) -> dict[str, Any]:
         settings.mode_named(mode)
     asked = {name: options.pop(name, None) for name in _freshness.OPTIONS}
     policy = _freshness.policy_of({name: value for name, value in asked.items() if value is not None})
+    _contradictions.of_persist(given, cache)
     kept = asked["cache_exceptions"]
     from ._units import seconds
 

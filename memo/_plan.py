@@ -40,8 +40,9 @@ class Plan(NamedTuple):
 
 def plan(runner: Runner, calls: Iterable[Any], partial: tuple[tuple[Any, ...], dict[str, Any]]) -> Plan:
     cache = runner.cache()
-    opened, mode = cache.ready(), settings.current(runner.name, runner.mode, runner.file).name
-    state = runner.valid() if opened is not None and mode not in ("off", "refresh") else None
+    mode = settings.current(runner.name, runner.mode, runner.file).name
+    opened = None if mode == "off" else cache.ready()
+    state = runner.valid() if opened is not None and mode != "refresh" else None
     usual = _usual(opened, runner) if opened is not None else 0.0
     under_way = _under_way(opened) if opened is not None else set()
     planned = []

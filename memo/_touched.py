@@ -1,14 +1,18 @@
-"""What a run touches, noted while it runs and checked at every later hit: the calls of other persisted functions.
+"""What a run touches, noted while it runs and checked at every later hit: calls of other persisted functions, and files.
 
 A function that is made from results of another can't say beforehand which. So while it computes, its calls of that other
 (in its own thread or task) go the long way, and are noted with a digest of what they gave. At a hit each is made again,
 which costs a hit, or a computation where it is no longer good; if that gives an equal result all is as it was (early
 cut-off). A call whose arguments can't be written down is looked up by its key instead.
+
+``depends="auto"`` notes the files that it opens as well (see ``_opens``), and all persisted functions that it calls, since
+a hit of one of them opens nothing.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from contextvars import ContextVar
 
 from . import _reference, events, settings
@@ -39,13 +43,41 @@ TRACES: ContextVar[tuple[Trace, ...]] = ContextVar("memo_traces", default=())
 class Trace:
     """One run. ``broken`` says why its result can't be kept: something that it was made from can't be checked later."""
 
-    def __init__(self, names: frozenset[str]) -> None:
-        self.names = names
+    def __init__(self, names: frozenset[str] | None) -> None:
+        self.names = names  #: of the functions whose calls are noted; None: of all, and the files that are opened
         self.calls: dict[str, list[Any]] = {}  #: by what was called: [function, arguments or key, digest]
+        self.files: dict[str, str] = {}  #: digests by path
+        self._wrote: set[str] = set()
+        self._folder = os.getcwd()
         self.broken = ""
 
-    def wants(self, name: str) -> bool:
-        return name in self.names
+    def wants(self, runner: Runner) -> bool:
+        if self.names is not None:
+            return runner.name in self.names
+        return runner.kind == "function"
+
+    def opened(self, path: str, wrote: bool) -> None:
+        """A file is being opened. A relative path stays one: another run may have another folder to begin from."""
+        whole = os.path.abspath(path)
+        if wrote:
+            self._wrote.add(whole)
+            return
+        if whole in self._wrote:
+            return
+        name = path if os.getcwd() == self._folder else whole
+        digest = _file(name)
+        if self.files.setdefault(name, digest) != digest:
+            self.broken = f"{name} changed while it ran"
+
+    def read(self) -> dict[str, str]:
+        """The files that count, and are what they were when they were opened."""
+        from ._opens import is_pythons_own
+
+        read = {path: digest for path, digest in self.files.items() if not is_pythons_own(path)}
+        for path, digest in read.items():
+            if os.path.abspath(path) not in self._wrote and _file(path) != digest:
+                self.broken = f"{path} changed while it ran"
+        return read
 
     def called(self, runner: Runner, values: tuple[Any, ...], value: Any) -> None:
         try:
@@ -71,16 +103,25 @@ class Trace:
 
 
 class Touched:
-    """Good while the calls of ``functions`` (persisted, with arguments) that it was made from give equal results."""
+    """Good while the calls of ``functions`` (persisted, with arguments) that it was made from give equal results.
 
-    def __init__(self, *functions: Any) -> None:
-        self.functions = functions
+    ``auto``: of all functions, and while the files that it opened hold what they held.
+    """
+
+    def __init__(self, *functions: Any, auto: bool = False) -> None:
+        self.functions, self.auto = functions, auto
 
     def __repr__(self) -> str:
-        return f"Touched({', '.join(runner.name for runner in self._runners())})"
+        return f"Touched({'auto' if self.auto else ', '.join(runner.name for runner in self._runners())})"
 
     def begin(self, call: Call, /) -> Trace:
-        return Trace(frozenset(runner.name for runner in self._runners()))
+        if not self.auto:
+            return Trace(frozenset(runner.name for runner in self._runners()))
+        from . import _opens
+
+        _opens.listen()
+        _warn(call.function)
+        return Trace(None)
 
     def around(self, token: Trace, function: Any, /) -> Any:
         """The function, so that what it touches while it runs is noted in ``token``."""
@@ -102,23 +143,32 @@ class Touched:
         return traced_task if function.__code__.co_flags & _COROUTINE else traced
 
     def seal(self, token: Trace, outcome: Any, /) -> bytes | None:
-        stamp = _TAG + json.dumps(list(token.calls.values()), separators=(",", ":")).encode()
+        noted = [list(token.calls.values()), token.read()] if self.auto else list(token.calls.values())
+        stamp = _TAG + json.dumps(noted, separators=(",", ":")).encode()
         if len(stamp) > _LARGEST:
-            token.broken = f"it was made from {len(token.calls):,} results, more than can be noted"
+            more = f" and {len(token.files):,} files" if self.auto else ""
+            token.broken = f"it was made from {len(token.calls):,} results{more}, more than can be noted"
         return None if token.broken else stamp
 
     def fresh(self, stamp: bytes, head: Head, call: Call, now: float, /) -> Fresh | Stale:
         from .policies import misplaced
 
-        if not stamp.startswith(_TAG):
+        noted = json.loads(stamp[len(_TAG) :]) if stamp.startswith(_TAG) else None
+        if noted is None or (bool(noted) and isinstance(noted[-1], dict)) is not self.auto:
             return Stale("stored with other dependencies")
-        runners = {runner.name: runner for runner in self._runners()}
+        calls, files = noted if self.auto else (noted, {})
         outer = TRACES.set(())
         try:
-            for name, arguments, digest in json.loads(stamp[len(_TAG) :]):
-                if name not in runners:
-                    return Stale(f"it was made from a result of {name}, which it no longer depends on")
-                if (why := _changed(runners[name], arguments, digest)) is not None:
+            for path, digest in files.items():
+                if _file(path) != digest:
+                    return Stale(f"{path} changed")
+            for name, arguments, digest in calls:
+                runner = next((one for one in self._runners() if one.name == name), None)
+                if runner is None:
+                    return Stale(
+                        f"it was made from a result of {name}, which {'is not there' if self.auto else 'it no longer depends on'}"
+                    )
+                if (why := _changed(runner, arguments, digest)) is not None:
                     return Stale(why)
         finally:
             TRACES.reset(outer)
@@ -130,6 +180,10 @@ class Touched:
         return lru(head, uses)
 
     def _runners(self) -> list[Runner]:
+        if self.auto:
+            from ._run import living
+
+            return living()
         from ._handle import runner_of
 
         return [runner for one in self.functions if (runner := runner_of(one)) is not None]
@@ -141,7 +195,7 @@ def called(runner: Runner, key: bytes, values: tuple[Any, ...]) -> tuple[Any] | 
     What that call itself touches is its own business: the same whether it is a hit or not.
     """
     traces = TRACES.get()
-    wanted = [trace for trace in traces if trace.wants(runner.name)]
+    wanted = [trace for trace in traces if trace.wants(runner)]
     if not wanted:
         return None
     outer = TRACES.set(tuple(trace for trace in traces if trace not in wanted))
@@ -165,6 +219,18 @@ def told(function: str, token: Any) -> None:
             told(function, one)
     elif type(token) is Trace and token.broken:
         events.warn_once(f"{function}:touched", f"a result of {function} was returned, not stored: {token.broken}")
+
+
+def _warn(name: str) -> None:
+    """What can't be seen of a function, once."""
+    from . import _unseen
+    from ._run import living
+
+    for runner in living():
+        if runner.name == name and runner.state.followed is not None:
+            functions = getattr(runner.state.followed.texts, "functions", {})
+            if found := _unseen.unseen([runner.function, *functions.values()]):
+                events.warn_once(f"{name}:auto", _unseen.text(name, found))
 
 
 def encoding_of(persisted: Callable[..., Any], *args: Any, **kwargs: Any) -> bytes:
@@ -232,6 +298,12 @@ def _encoding(value: Any) -> bytes:
     from .fingerprint import encoding
 
     return encoding(value)
+
+
+def _file(path: str) -> str:
+    from ._dependencies import content
+
+    return _digest(content(path))
 
 
 def _digest(encoded: bytes) -> str:

@@ -425,23 +425,37 @@ def _warn(cause: str, text: str) -> None:
 # ------------------------------------------------------------------------------------------------------ explain
 
 
+def precedence(start: str | None = None) -> list[tuple[str, str, bool]]:
+    """(who may set the mode, what it says, whether that counts here), the first one that says something counts.
+
+    What single functions and ``with`` blocks say is known only where they run.
+    """
+    _look()
+    project = _project_mode(start or os.curdir)
+    file = project_table(start or os.curdir)[1]
+    said = [
+        ("@persist(mode=...)", "what each function says", False),
+        ("with memo.mode(...)", "the innermost block that fits", False),
+        ("flag of the program", _flags.mode.name if _flags.mode is not None else "", True),
+        ("MEMO_MODE", _environment.name if _environment is not None else "", True),
+        (f"[tool.memo] in {file}" if file else "[tool.memo] in pyproject.toml", project.name if project else "", True),
+        ("default", "normal", True),
+    ]
+    first = next(i for i, (_, value, known) in enumerate(said) if known and value)
+    return [(who, value or "not set", i == first) for i, (who, value, _) in enumerate(said)]
+
+
 def explain(start: str | None = None) -> list[tuple[str, str, str]]:
     """(setting, value, where it comes from), as ``memo where`` shows it for a file or, without, the working directory."""
     from ._place import default_place
 
-    _look()
-    if _flags.mode is not None:
-        by_mode = (_flags.mode.name, "flag")
-    elif _environment is not None:
-        by_mode = (_environment.name, "MEMO_MODE")
-    elif (project := _project_mode(start or os.curdir)) is not None:
-        by_mode = (project.name, project_table(start)[1])
-    else:
-        by_mode = ("normal", "default")
+    origin, mode, _ = next(line for line in precedence(start) if line[2])
+    if origin.startswith("[tool.memo]"):
+        origin = project_table(start or os.curdir)[1]
     place, where = default_place(start)
     lines = [
         ("location", place or "none: memory only", where),
-        ("mode", *by_mode),
+        ("mode", mode, "flag" if origin == "flag of the program" else origin),
     ]
     lines += [("clear", request.functions, _SOURCES[request.source]) for request in _requests]
     level = os.environ.get("MEMO_LOG")

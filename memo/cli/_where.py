@@ -39,8 +39,10 @@ def where(arguments: Namespace) -> None:
         for name, value, origin in settings.explain()
         if name != "location"  # that is what the lines above are about
     ]
+    modes = settings.precedence()
     if arguments.json:
-        as_json({**found, "settings": in_force})
+        order = [{"who": who, "says": says, "counts": counts} for who, says, counts in modes]
+        as_json({**found, "settings": in_force, "modes": order})
     else:
         rows = [("place", found["place"]), ("because", source)]
         if "marker" in found:
@@ -52,6 +54,8 @@ def where(arguments: Namespace) -> None:
         if in_force:
             print()
             table(("SETTING", "VALUE", "FROM"), [[str(cell) for cell in row.values()] for row in in_force])
+        print()
+        table(("MODE IS SAID BY", "SAYS", "HERE"), [[who, says, "counts" if it else ""] for who, says, it in modes])
     if not found["exists"]:
         raise Nothing(f"nothing is stored yet in {found['place']}")
 
