@@ -628,7 +628,10 @@ class Player:
         self.process.stdin.flush()
 
     def rest(self) -> list[str]:
-        return self.process.communicate(timeout=SECONDS)[0].split()
+        self.process.stdin.close()
+        found = self.process.stdout.read().split()  # not communicate(): it misses what says() has read ahead
+        self.process.wait(SECONDS)
+        return found
 
 
 @pytest.mark.parametrize(
