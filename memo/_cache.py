@@ -73,6 +73,8 @@ class Cache:
         trust: "pickle"; "restricted": of pickles only what is on a list of harmless types is loaded and stored, see
             ``memo.serializers.Restricted``; or "data": entries whose loading could run code (pickles) are neither made nor
             read, and the default serializer is then "auto", without its pickles.
+        shared_group: the group (name or number) of people who share a folder: what is made there is theirs too (folders 2770,
+            files 0660 or less), and what any of them stored is loaded. A place keeps what it was made with.
         trust_folder: load pickles from a folder that other users own or may write to, and without a warning from a URL.
         spot_check: share of the hits (0.01: one in a hundred) that is computed again and compared; a difference is reported, once
             per function, and the stored result dropped. Not for generators.
@@ -100,6 +102,7 @@ class Cache:
         on_unkeyable: str = "raise",
         sign: str | bytes | Sequence[str | bytes] | None = None,
         trust: str = "pickle",
+        shared_group: str | int | None = None,
         trust_folder: bool = False,
         spot_check: float = 0,
         detect_mutation: bool = False,
@@ -137,6 +140,7 @@ class Cache:
         _contradictions.of_cache(
             limited=self.limits is not None, evict=evict, trust=trust, trust_folder=bool(trust_folder)
         )
+        self.shared_group = _checked_group(shared_group)
         self.front_ttl = _units.seconds(front_ttl, "front_ttl")
         self.trust_folder, self.strict = trust_folder, strict
         self._secrets = _secrets(sign)
@@ -166,6 +170,7 @@ class Cache:
                 "on_unkeyable": self.on_unkeyable,
                 "sign": self._secrets,
                 "trust": self.trust,
+                "shared_group": self.shared_group,
                 "trust_folder": self.trust_folder,
                 "spot_check": self.spot_check,
                 "detect_mutation": self.detect_mutation,
@@ -523,6 +528,7 @@ class Cache:
                         create=True,
                         trust=trusted,
                         limits=self.limits.kept() if self.limits else None,
+                        group=self.shared_group,
                     )
                     limits = self._limits_of(marker.limits)
                 else:
@@ -590,6 +596,19 @@ def checked_policy(policy: Any) -> Policy:
     if not isinstance(policy, Policy) or isinstance(policy, type):
         raise OptionError(f"policy must have begin, seal, fresh and rank (see memo.policies); got {policy!r}")
     return policy
+
+
+def _checked_group(group: Any) -> int | None:
+    if group is None:
+        return None
+    from . import _group
+
+    try:
+        return _group.number(group)
+    except (ImportError, KeyError, TypeError, ValueError):
+        raise OptionError(
+            f"shared_group must be the name or number of a group of this machine; got {group!r}"
+        ) from None
 
 
 def _secrets(sign: Any, option: str = "sign") -> tuple[str | bytes, ...]:

@@ -18,6 +18,8 @@ from mmap import mmap
 from struct import Struct
 from time import time_ns
 
+from . import _group
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,7 +237,7 @@ class LockFile:
     def _open(self) -> int:
         if self._file < 0:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = os.open(self._path, flags, 0o600)
+            self._file = _group.opened(self._path, os.open(self._path, flags, 0o600))
             try:
                 if os.fstat(self._file).st_size < 8:
                     os.ftruncate(self._file, 8)  # only ever grows; what it holds is any number

@@ -20,7 +20,7 @@ from atexit import register
 from contextlib import contextmanager
 from time import monotonic, sleep
 
-from . import _abilities, events
+from . import _abilities, _group, events
 from ._entry import unpack
 from ._units import show_bytes
 from .errors import DamagedError
@@ -211,7 +211,7 @@ class Room:
         from mmap import mmap
 
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-        file = os.open(self._path, flags, 0o600)
+        file = _group.opened(self._path, os.open(self._path, flags, 0o600))
         try:
             there = os.fstat(file).st_size
             if there < _COUNTS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from _weakrefset import WeakSet
 
-from . import _abilities, _upkeep, events
+from . import _abilities, _group, _upkeep, events
 from ._flight import Flights, LockFile
 from ._place import (
     FILE,
@@ -261,6 +261,7 @@ def open_place(
     create: bool = False,
     trust: bool = True,
     limits: dict[str, Any] | None = None,
+    group: int | None = None,
 ) -> tuple[Storage, Marker]:
     """The storage of a folder or URL, and its marker. ``create`` makes a new place where there is none.
 
@@ -291,7 +292,7 @@ def open_place(
     if marker is None:
         if not create:
             raise PlaceError(f"there is no cache at {folder}")
-        marker = make_place(folder, kind, limits=limits, options=fixed_options)
+        marker = make_place(folder, kind, limits=limits, options=fixed_options, group=group)
     elif limits and not marker.limits:
         marker = make_place(folder, limits=limits)
     if kind is not None and kind != marker.storage:
@@ -299,7 +300,12 @@ def open_place(
             f"the cache at {folder} was made with storage={marker.storage!r}, not {kind!r}: leave the option out, name"
             f" another location, or delete the folder"
         )
-    if not trust and (why := owner_ok(folder)):
+    if not _group.note(folder) and group is not None:
+        raise PlaceError(
+            f"{folder} was made for one person alone, and shared_group= was asked for: chgrp -R it, and"
+            f" chmod -R g+rwX,g+s (files: g+r), or name another place"
+        )
+    if not trust and (why := owner_ok(folder, group)):
         raise PlaceError(f"{folder} is not trusted: {why}. If you trust who can write there, pass trust_folder=True")
     return open_storage(marker.storage, folder, **marker.options), marker
 

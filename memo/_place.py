@@ -14,7 +14,7 @@ import stat
 import sys
 from typing import Any, NamedTuple
 
-from . import settings
+from . import _group, settings
 from ._project import project_name, project_table
 from ._project import project_root as project_root
 from .errors import PlaceError
@@ -220,6 +220,7 @@ def make_place(
     *,
     limits: Mapping[str, Any] | None = None,
     default: str | None = None,
+    group: int | None = None,
     options: Callable[[str], dict[str, Any]] | None = None,
 ) -> Marker:
     """Make a folder a cache, or open it as what it is; the first of several processes decides.
@@ -229,6 +230,7 @@ def make_place(
         limits: recorded in the marker, in place of those there; None leaves them.
         default: the kind for a new place when none was asked for; by itself "sqlite" on a local disk and "files" on a
             network disk, where SQLite's locks can't be relied on.
+        group: the number of a group of people that shares a new place.
         options: says of a kind what a new place of it is opened with for ever, such as which dbm.
 
     The folder and the missing ones above it are made with mode 0700, files with 0600, under any umask. Raises
@@ -237,6 +239,14 @@ def make_place(
     found = _look_into(folder)
     if found is None:
         _make_folder(folder)
+        if group is not None:
+            try:
+                _group.share(folder, group)
+            except PermissionError:
+                raise PlaceError(
+                    f"{folder} can't be given to the group with id {group}: you are not one of it"
+                ) from None
+        _group.note(folder)
         kind = storage or default or ("files" if is_network(folder) else "sqlite")
         made = new_marker(kind)._replace(limits=dict(limits or {}), options=options(kind) if options else {})
         _publish(folder, made, replace=False)
@@ -343,7 +353,7 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 def _create(path: str, content: bytes) -> None:
     """A new file with mode 0600, on disk before we go on: one marker is worth a sync."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFUL, 0o600)
+    descriptor = _group.opened(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFUL, 0o600))
     with open(descriptor, "wb") as opened:
         opened.write(content)
         opened.flush()
@@ -397,11 +407,12 @@ def _make_folder(folder: str) -> None:
             os.chmod(path, 0o700)
 
 
-def owner_ok(folder: str) -> str | None:
+def owner_ok(folder: str, group: int | None = None) -> str | None:
     """None if what lies in a folder may be loaded; else the reason why not, for people.
 
     Unpickling runs code, so files count only where nobody else could have put them: the folder belongs to this user or
-    root, and neither its group nor others may write there (unless the sticky bit keeps their files apart).
+    root, and neither its group nor others may write there (unless the sticky bit keeps their files apart). With ``group``
+    (its number) those of one group are trusted: the folder is theirs, whoever of them made it.
     """
     if not hasattr(os, "getuid"):
         return None
@@ -415,6 +426,12 @@ def owner_ok(folder: str) -> str | None:
     except OSError as error:
         return f"{folder} can't be looked at: {error.strerror or error}"
     me = os.getuid()
+    if group is not None:
+        if found.st_gid != group:
+            return f"{folder} belongs to the group with id {found.st_gid}, not to the one that shares it (id {group})"
+        if found.st_mode & 0o002:
+            return f"{folder} can be written to by everybody; chmod o-w would change that"
+        return None
     if found.st_uid not in (me, 0):
         return f"{folder} belongs to the user with id {found.st_uid}, not to you (id {me}) or root"
     if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:

@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from .. import _group
 from ..errors import PlaceError
 from ._disk import make_folder
 from ._lock import FolderLock
@@ -219,7 +220,8 @@ class Database:
         new = self.path + ".new"
         for rest in ("", "-wal", "-shm", "-journal"):  # of a maker that was killed
             _unlink(new + rest)
-        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600))
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        os.close(_group.opened(new, os.open(new, flags, 0o600)))
         with _forking:
             db = self._connect(new, "mode=rw")
             try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+from .. import _group
+
 #: Kinds of file systems that other hosts write to as well, where a mapped file and locks are not to be relied on.
 _NETWORK = """
 nfs nfs4 cifs smb smb2 smb3 smbfs afs ncpfs 9p ceph glusterfs lustre gpfs beegfs pvfs2 orangefs ocfs2 gfs2 davfs
@@ -16,6 +18,7 @@ def make_folder(path: str) -> None:
     """The folder and what is missing above it, each 0700 from its first moment, whatever the umask lets through."""
     try:
         os.mkdir(path, 0o700)
+        _group.made(path)
     except FileExistsError:
         if not os.path.isdir(path):
             raise

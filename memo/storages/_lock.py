@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from zlib import crc32
 
+from .. import _group
 from ._disk import is_network, make_folder
 
 try:
@@ -93,14 +94,14 @@ class FolderLock:
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         try:
-            self._file = os.open(self.path, flags, 0o600)
+            self._file = _group.opened(self.path, os.open(self.path, flags, 0o600))
         except FileNotFoundError:
             make_folder(os.path.dirname(self.path))
-            self._file = os.open(self.path, flags, 0o600)
+            self._file = _group.opened(self.path, os.open(self.path, flags, 0o600))
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EISDIR):  # no file of memo's: out of the way
                 os.rename(self.path, f"{self.path}.damaged")
-                self._file = os.open(self.path, flags, 0o600)
+                self._file = _group.opened(self.path, os.open(self.path, flags, 0o600))
                 return
             if error.errno not in (errno.EROFS, errno.EACCES):
                 raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
+from .. import _group
 from ._disk import is_network
 
 SLOTS = 8192
@@ -72,7 +73,8 @@ class Mirror:
             return
         common = os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            self._map(os.open(self.path, os.O_RDWR | os.O_CREAT | common, 0o600), writable=True)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | common, 0o600)
+            self._map(_group.opened(self.path, file), writable=True)
         except OSError:
             try:
                 self._map(os.open(self.path, os.O_RDONLY | common), writable=False)

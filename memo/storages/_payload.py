@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable
 
+from .. import _group
 from ..model import Buffer
 from ._disk import make_folder
 from ._parts import views
@@ -24,10 +25,10 @@ def create(path: str) -> int:
     """A new file that nobody may write again, for its owner only, whatever the umask. Folders are made as needed."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
     try:
-        return os.open(path, flags, 0o400)
+        return _group.opened(path, os.open(path, flags, 0o400))
     except FileNotFoundError:
         make_folder(os.path.dirname(path))
-        return os.open(path, flags, 0o400)
+        return _group.opened(path, os.open(path, flags, 0o400))
 
 
 def place(source: str, target: str) -> None:
