@@ -492,3 +492,12 @@ def test_a_copied_folder_hits_from_another_path_working_directory_and_hash_seed(
     shutil.copytree(here, there, copy_function=shutil.copy)  # with times of its own, as a checkout has them
     shutil.rmtree(here)
     assert run(there, tmp_path, there / "place", "77") == 0
+
+
+def test_the_benchmark_of_sharing_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    from benchmarks import sharing as benchmark
+
+    benchmark.main(["--entries", "50", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {"import", "push unchanged", "export"} <= set(found)
