@@ -78,6 +78,8 @@ class Cache:
         trust_folder: load pickles from a folder that other users own or may write to, and without a warning from a URL.
         spot_check: share of the hits (0.01: one in a hundred) that is computed again and compared; a difference is reported, once
             per function, and the stored result dropped. Not for generators.
+        durable: a result is on the disk before the call returns, so that not even a power cut loses it; storages "sqlite" and
+            "files". By default the last moments may be lost then, and are computed again; nothing is ever half there.
         detect_mutation: look at the arguments once more after each computation: a function that changed one of them is
             reported, and its result not stored.
         strict: raise what goes wrong in the cache instead of warning and computing.
@@ -104,6 +106,7 @@ class Cache:
         trust: str = "pickle",
         shared_group: str | int | None = None,
         trust_folder: bool = False,
+        durable: bool = False,
         spot_check: float = 0,
         detect_mutation: bool = False,
         strict: bool = False,
@@ -142,7 +145,11 @@ class Cache:
         )
         self.shared_group = _checked_group(shared_group)
         self.front_ttl = _units.seconds(front_ttl, "front_ttl")
-        self.trust_folder, self.strict = trust_folder, strict
+        self.trust_folder, self.strict, self.durable = trust_folder, strict, bool(durable)
+        if self.durable and storage not in (None, "sqlite", "files"):
+            raise OptionError(
+                f"durable=True is for the storages 'sqlite' and 'files', not {storage!r}; a storage object takes it itself"
+            )
         self._secrets = _secrets(sign)
         self._keys: tuple[bytes, ...] = ()  #: made of the secrets when the place is opened; the first one signs
         self._asked = storage
@@ -172,6 +179,7 @@ class Cache:
                 "trust": self.trust,
                 "shared_group": self.shared_group,
                 "trust_folder": self.trust_folder,
+                "durable": self.durable,
                 "spot_check": self.spot_check,
                 "detect_mutation": self.detect_mutation,
                 "strict": self.strict,
@@ -529,6 +537,7 @@ class Cache:
                         trust=trusted,
                         limits=self.limits.kept() if self.limits else None,
                         group=self.shared_group,
+                        durable=self.durable,
                     )
                     limits = self._limits_of(marker.limits)
                 else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from _weakrefset import WeakSet
+from contextlib import suppress
 
 from . import _abilities, _group, _upkeep, events
 from ._flight import Flights, LockFile
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ._state import State
 
 
+DURABLE = ("sqlite", "files")  #: storages that can say when something is on the disk
 _PLACE = "place/marker"  #: the entry that is to a URL what memo.json is to a folder
 
 
@@ -262,11 +264,13 @@ def open_place(
     trust: bool = True,
     limits: dict[str, Any] | None = None,
     group: int | None = None,
+    durable: bool = False,
 ) -> tuple[Storage, Marker]:
     """The storage of a folder or URL, and its marker. ``create`` makes a new place where there is none.
 
     A URL that is to be created is not connected to: what there is to say of it comes with its first use.
     ``limits`` are written into a folder that has none; in the marker that is given back are those that count.
+    ``durable``: what is stored is on the disk before the call returns.
 
     Raises:
         PlaceError: the place was not made by memo, holds another kind of storage than ``kind``, does not exist
@@ -295,6 +299,9 @@ def open_place(
         marker = make_place(folder, kind, limits=limits, options=fixed_options, group=group)
     elif limits and not marker.limits:
         marker = make_place(folder, limits=limits)
+    elif create and not os.path.lexists(os.path.join(folder, MARKER)):
+        with suppress(OSError):  # a folder that can only be read
+            make_place(folder)
     if kind is not None and kind != marker.storage:
         raise PlaceError(
             f"the cache at {folder} was made with storage={marker.storage!r}, not {kind!r}: leave the option out, name"
@@ -307,7 +314,14 @@ def open_place(
         )
     if not trust and (why := owner_ok(folder, group)):
         raise PlaceError(f"{folder} is not trusted: {why}. If you trust who can write there, pass trust_folder=True")
-    return open_storage(marker.storage, folder, **marker.options), marker
+    options = marker.options
+    if durable:
+        if marker.storage not in DURABLE:
+            raise PlaceError(
+                f"durable=True is for the storages {' and '.join(DURABLE)}; the cache at {folder} is a {marker.storage!r}"
+            )
+        options = {**options, "durable": True}
+    return open_storage(marker.storage, folder, **options), marker
 
 
 def _open_file(path: str, trust: bool) -> tuple[Storage, Marker]:

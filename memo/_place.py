@@ -376,11 +376,25 @@ def _publish(folder: str, marker: Marker, *, replace: bool) -> None:
         except OSError:  # a disk without hard links; two that come here at the same instant wrote nearly the same
             if not os.path.lexists(path):
                 os.replace(temporary, path)
+        _sync(folder)
+        _sync(os.path.dirname(folder))
     finally:
         try:
             os.unlink(temporary)
         except OSError:
             pass
+
+
+def _sync(folder: str) -> None:
+    """What a power cut leaves without its marker is nobody's: once in the life of a place this may take a moment."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:  # Windows, and disks that can't
+        pass
 
 
 def _put_once(folder: str, name: str, content: bytes) -> None:

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["fixed_options", "open_storage", "open_url", "opener", "url_opener"]
 
 
-def _sqlite(folder: str, *, above: int = 65536, **options: Any) -> Storage:
+def _sqlite(folder: str, *, above: int = 65536, durable: bool = False, **options: Any) -> Storage:
     from ._spill import Spill
     from .files import Files
     from .sqlite import Sqlite
 
-    return Spill(Sqlite(folder, **options), Files(folder + "/files"), above=above)
+    return Spill(Sqlite(folder, durable=durable, **options), Files(folder + "/files", durable=durable), above=above)
 
 
 def _files(folder: str, **options: Any) -> Storage:

@@ -23,7 +23,7 @@ from .. import _group
 from ..errors import PlaceError
 from ._disk import make_folder
 from ._lock import FolderLock
-from ._payload import discard
+from ._payload import discard, sync
 
 T = TypeVar("T")
 
@@ -106,8 +106,8 @@ class Rows:
 
 
 class Database:
-    def __init__(self, folder: str, timeout: float) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, timeout: float, durable: bool = False) -> None:
+        self.folder, self.durable = folder, durable
         self.path = os.path.join(folder, "entries.db")
         self.timeout = timeout
         self.queue = FolderLock(os.path.join(folder, "entries.lock"), timeout)
@@ -181,7 +181,7 @@ class Database:
                     self._check(db)
                     db.execute("PRAGMA cache_size=-16384")  # KB; taken as it is needed
                     if writable:
-                        db.execute("PRAGMA synchronous=NORMAL")
+                        db.execute(f"PRAGMA synchronous={'FULL' if self.durable else 'NORMAL'}")
                         db.execute(f"PRAGMA wal_autocheckpoint={LOG}")
                         db.execute(f"PRAGMA journal_size_limit={LOG * 4096}")
                     connection.inode, connection.db, connection.writable = inode, db, writable
@@ -228,7 +228,11 @@ class Database:
                 db.executescript("PRAGMA synchronous=OFF;" + SCHEMA)
             finally:
                 db.close()
+        if self.durable:
+            sync(new)
         os.rename(new, self.path)
+        if self.durable:
+            sync(self.folder)
 
     # -- writing
 

@@ -116,7 +116,8 @@ def reserve(file: int, size: int) -> None:
                 raise
 
 
-def sync_folder(path: str) -> None:
+def sync(path: str) -> None:
+    """A file or folder, on the disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)

@@ -48,6 +48,7 @@ class Files:
         self._turns, self._locks = Turns(), NameLocks(os.path.join(self.folder, "_locks"))
         self._moved = object()  # another one before each removal of an entry's other form
         self._folders: dict[str, str] = {}
+        self._synced: set[str] = set()  # folders whose names are on the disk
         self._words = EntryWords(self)
         ranks = ScannedRanks(self, self._listed)  # of this process: the disk keeps only the times of writing
         self.rank, self.lowest, self.ranked, self.totals = ranks.rank, ranks.lowest, ranks.ranked, ranks.totals
@@ -102,7 +103,15 @@ class Files:
             for aside in litter:
                 _payload.unlink(aside)
         if self.durable:
-            _payload.sync_folder(os.path.dirname(path))
+            self._sync(os.path.dirname(path))
+
+    def _sync(self, folder: str) -> None:
+        """The folder, and once those above it: a new one may be lost with all that is in it."""
+        _payload.sync(folder)
+        while folder not in self._synced and len(folder) >= len(self.folder):
+            self._synced.add(folder)
+            folder = os.path.dirname(folder)
+            _payload.sync(folder)
 
     def _make(
         self,

@@ -62,15 +62,15 @@ class Sqlite:
     network disks. sqlite3's errors pass; where ``ruined(error)``, ``reset()`` sets the database aside.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, timeout: float = 30.0) -> None:
-        self.folder, self.timeout = os.fspath(folder), timeout
-        self._database = Database(self.folder, timeout)
+    def __init__(self, folder: str | os.PathLike[str], *, timeout: float = 30.0, durable: bool = False) -> None:
+        self.folder, self.timeout, self.durable = os.fspath(folder), timeout, durable
+        self._database = Database(self.folder, timeout, durable)
         self._here = self._database.here
         self._mirror = Mirror(os.path.join(self.folder, "words.map"))
         self._pending: dict[str, float] = {}
 
-    def __reduce__(self) -> tuple[Callable[..., Sqlite], tuple[str, float]]:
-        return _sqlite, (self.folder, self.timeout)
+    def __reduce__(self) -> tuple[Callable[..., Sqlite], tuple[str, float, bool]]:
+        return _sqlite, (self.folder, self.timeout, self.durable)
 
     def __repr__(self) -> str:
         return f"Sqlite({self.folder!r})"
@@ -300,8 +300,8 @@ class Sqlite:
         return True
 
 
-def _sqlite(folder: str, timeout: float) -> Sqlite:
-    return Sqlite(folder, timeout=timeout)
+def _sqlite(folder: str, timeout: float, durable: bool = False) -> Sqlite:
+    return Sqlite(folder, timeout=timeout, durable=durable)
 
 
 def _number(connection: Connection, prefix: str) -> int:

@@ -22,7 +22,7 @@ class Persisted(NamedTuple):
     cache: Cache
 
 
-def persisted(folder: Path, kind: str, size: int) -> Persisted:
+def persisted(folder: Path, kind: str, size: int, *, durable: bool = False) -> Persisted:
     """As another process would have it: nothing is shared but the place."""
     calls: list[int] = []
 
@@ -30,7 +30,7 @@ def persisted(folder: Path, kind: str, size: int) -> Persisted:
         calls.append(x)
         return value(x, size)
 
-    cache = Cache(folder, storage=kind)
+    cache = Cache(folder, storage=kind, durable=durable)
     return Persisted(cache.persist(f, name=GENERAL, code="off", version=1), calls, cache)
 
 
