@@ -291,6 +291,27 @@ class Cache:
 
     # ------------------------------------------------------------------------------------- with other places
 
+    def verify(self, function: str = "*", *, repair: bool = False) -> Any:
+        """Read every entry and hold it against its digest, and look for what is no entry. Nothing is decoded.
+
+        Args:
+            function: pattern on full names; with another than "*" only entries are looked at.
+            repair: take away what is not as it was written, and what killed processes left behind over an hour ago.
+
+        Returns:
+            ``(entries, bytes, findings)``: how many entries are as they were written; each finding has ``kind`` ("damaged",
+            "litter", or "unknown" for what can't be judged here), ``what``, ``why``, ``function`` and ``repaired``.
+        """
+        from . import _verify
+
+        opened = self._open()
+        folder = opened.place if opened.place and os.path.isdir(opened.place) else ""
+        try:
+            return _verify.verify(opened.storage, folder, self._keys, function, repair=repair)
+        finally:
+            if repair:
+                opened.look_again()
+
     def export(self, path: str | os.PathLike[str], function: str = "*", **filters: Any) -> Any:
         """Put entries into one file, which ``Cache(path)`` reads in place and ``import_`` takes over.
 

@@ -163,6 +163,16 @@ def _read_texts(texts: bytes, length: int) -> tuple[str, tuple[str, ...], bytes]
     return read
 
 
+def is_head(data: bytes) -> bool:
+    """Whether it begins as heads do, of whatever format."""
+    return data[:2] == _MAGIC and len(data) >= 4
+
+
+def is_unsigned(data: bytes) -> bool:
+    """Whether it says of itself that it is of this format and not signed."""
+    return data[:4] == _PREFIX
+
+
 def verify(name: str, record: Record, keys: Sequence[bytes] = ()) -> None:
     """Raises DamagedError unless head and body are, to the bit, what was written under this name, signed with a key of these."""
     from hmac import compare_digest

@@ -23,7 +23,7 @@ DONE, NOTHING, FAILED = 0, 1, 2  #: exit codes
 _EXIT_CODES = """\
 exit codes:
   0  done
-  1  nothing found, or you answered no
+  1  nothing found, or you answered no; verify and doctor: something was found
   2  used wrongly, or it could not be done
 
 The place is the one of the project in the working directory (see "memo where"), or what -l says.
@@ -123,6 +123,8 @@ COMMANDS = {
     "ps": "_ps",
     "run": "_program",
     "where": "_where",
+    "verify": "_verify",
+    "doctor": "_doctor",
     "completion": "_completion",
 }
 

@@ -349,6 +349,14 @@ class Database:
                 except FileNotFoundError:
                     pass
 
+    def set_aside(self) -> list[str]:
+        """Ruined databases that were moved out of the way, with what belongs to them."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError:
+            return []
+        return [os.path.join(self.folder, name) for name in names if name.startswith("entries.db.damaged-")]
+
     def compact(self) -> None:
         """Gives the room of removed entries back to the disk. Others go on reading; writers wait."""
 

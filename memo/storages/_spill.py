@@ -11,6 +11,7 @@ just putting in its place. So of two writes at once one is there afterwards, whi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ _STUB = (
     b"\x00in big\x00"  # no head of an entry begins so; then 8 bytes of size (head and body), 8 bytes digest of its head
 )
 _STUB_SIZE = len(_STUB) + 16
+_STALE = 3600.0  # seconds after which a body without a stub is nobody's
 
 
 class Spill:
@@ -226,7 +228,32 @@ class Spill:
         self._each("reset")
 
     def compact(self) -> None:
+        for _ in self._orphans(repair=True):
+            pass
         self._each("compact")
+
+    def findings(self, repair: bool, /) -> Iterator[tuple[str, str, str]]:
+        """What is wrong in both, and between them: ("damaged" or "litter", name or path, why)."""
+        for storage in (self.small, self.big):
+            if (own := getattr(storage, "findings", None)) is not None:
+                yield from own(repair)
+        for item in list(self.small.scan()):
+            if item.head[:8] == _STUB and self.head(item.name) is None:
+                if repair:
+                    self.small.remove(item.name)
+                yield "damaged", item.name, "its body is gone"
+        yield from self._orphans(repair)
+
+    def _orphans(self, repair: bool) -> Iterator[tuple[str, str, str]]:
+        """Bodies without a stub, for over an hour: their writers were killed in between."""
+        ranked = getattr(self._big_ranks, "ranked", None)
+        for _, written, item in ranked("", 1 << 62) if ranked is not None else ():
+            if time.time() - written > _STALE and self._body(item.name) is None:
+                if repair:
+                    with self._turns[item.name]:
+                        if self._body(item.name) is None:
+                            self.big.remove(item.name)
+                yield "litter", item.name, "a body that nothing points to: its writer was killed"
 
     def _each(self, method: str) -> None:
         for storage in (self.small, self.big):

@@ -214,6 +214,35 @@ class Files:
             except OSError:  # not empty
                 pass
 
+    def findings(self, repair: bool, /) -> Iterator[tuple[str, str, str]]:
+        """What lies here and is no entry: ("damaged" or "litter", path, why). ``repair`` takes it away."""
+        for folder, file in list(self._walk(self.folder, 0)):
+            path = os.path.join(folder, file)
+            if (found := self._wrong(path, file)) is not None:
+                if repair:
+                    _payload.discard(path)
+                yield found[0], path, found[1]
+        for name in os.listdir(self._new) if os.path.isdir(self._new) else ():
+            path = os.path.join(self._new, name)
+            if _payload.age(path) > STALE:
+                if repair:
+                    _payload.discard(path)
+                yield "litter", path, "left behind by a writer that was killed"
+
+    def _wrong(self, path: str, file: str) -> tuple[str, str] | None:
+        if is_payload(file):
+            if _payload.age(path) > STALE and not _is_named(path):
+                return "litter", "a payload that no entry names: its writer was killed"
+            return None
+        try:
+            with self._entry(path) as entry:
+                entry.end()
+        except FileNotFoundError:
+            return ("damaged", "it is not a regular file") if os.path.lexists(path) else None
+        except DamagedError as error:
+            return "damaged", str(error)
+        return None
+
     def _sweep(self) -> None:
         self._swept = True
         try:

@@ -14,6 +14,7 @@ from . import _eviction
 from ._ahead import Ahead
 from ._database import Connection, Database
 from ._mirror import Mirror
+from ._payload import discard
 from ._rows import (
     DIGEST,
     LONG,
@@ -48,6 +49,7 @@ _UNDER = "prefix = ?1 OR substr(prefix, 1, length(?1) + 1) = ?1 || '/'"
 _BUMP = (
     "INSERT INTO words VALUES(?,?) ON CONFLICT(scope) DO UPDATE SET word=max(word + 1, excluded.word) RETURNING word"
 )
+_SHORT_ROWS = "SELECT k, length(record) FROM entries WHERE length(record) < ? OR typeof(record) != 'blob'"
 _PAGE = 1000  # rows of a listing read at once
 _MANY = 500  # keys of one select: SQLite before 3.32 takes 999
 _PENDING = 1000  # ranks kept until they are written together
@@ -259,6 +261,27 @@ class Sqlite:
         """Sets the database aside as ``entries.db.damaged-<n>``; the next write makes a new one."""
         self._database.reset()
         self._mirror.all_changed()
+
+    def findings(self, repair: bool, /) -> Iterator[tuple[str, str, str]]:
+        """What is wrong with the database itself, and what lies beside it: ("damaged" or "litter", path, why)."""
+        path = self._database.path
+        try:
+            told = [row[0] for row in self._database.rows("PRAGMA quick_check(3)")]
+        except sqlite3.DatabaseError as error:
+            told = [str(error)]
+        if told not in ([], ["ok"]):
+            if repair:
+                self.reset()
+            yield "damaged", path, "; ".join(told)
+        elif self._database.inode() is not None:
+            for key, length in self._database.rows(_SHORT_ROWS, (SHORT,)):
+                if repair:
+                    self._database.change("DELETE FROM entries WHERE k=?", (key,))
+                yield "damaged", f"{path}, row {key}", f"a record of {length} bytes, shorter than any entry"
+        for aside in self._database.set_aside():
+            if repair:
+                discard(aside)
+            yield "litter", aside, "a ruined database that was set aside"
 
     def compact(self) -> None:
         """Gives the room of what was removed back to the disk. Readers go on, writers wait."""

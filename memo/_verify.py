@@ -1,0 +1,107 @@
+"""Every entry of a place read and held against its digest, and everything found that is no entry.
+
+No body is decoded, so verifying is safe wherever an entry comes from. Repairing takes away what is certainly worth nothing:
+what is not as it was written, and what killed writers left behind over an hour ago. What only can't be judged here (signed
+with a key that is not known, of another format) is said, and stays.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from . import _entry
+from ._place import MARKER, TEMPORARY, read_marker
+from ._upkeep import Filters, entries
+from .errors import DamagedError
+from .model import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .protocols import Storage
+
+STALE = 3600.0  #: seconds after which what was written aside is nobody's any more
+
+
+class Finding(NamedTuple):
+    """Something that is not as it should be."""
+
+    kind: str  #: "damaged", "litter", or "unknown": it can't be judged here
+    what: str  #: a key, or a path
+    why: str
+    function: str = ""
+    repaired: bool = False
+
+
+class Verified(NamedTuple):
+    """What a look at everything has found."""
+
+    entries: int  #: as they were written
+    bytes: int  #: of these
+    findings: tuple[Finding, ...]
+
+
+def verify(
+    storage: Storage, folder: str = "", keys: Sequence[bytes] = (), pattern: str = "*", *, repair: bool = False
+) -> Verified:
+    """``folder``: of the place, if it is one; ``keys``: with which its entries may be signed."""
+    found: list[Finding] = []
+    if pattern == "*":
+        found += litter(storage, folder, repair=repair)
+    good = size = 0
+    for listed in entries(storage, Filters(functions=pattern)):
+        try:
+            record = storage.read(listed.key)
+            if record is None:  # removed meanwhile
+                continue
+            judged = _judge(listed.key, record, keys)
+        except DamagedError as error:
+            judged = "damaged", str(error)
+        if judged is None:
+            good, size = good + 1, size + listed.size
+            continue
+        kind, why = judged
+        if repair and kind == "damaged":
+            storage.remove(listed.key)
+        found.append(Finding(kind, listed.key, why, listed.function, repair and kind == "damaged"))
+    return Verified(good, size, tuple(found))
+
+
+def litter(storage: Storage, folder: str = "", *, repair: bool = False) -> Iterator[Finding]:
+    """What is no entry: of the storage, as far as it can say, and of the place itself."""
+    findings = getattr(storage, "findings", None)
+    if findings is not None:
+        for kind, what, why in findings(repair):
+            yield Finding(kind, what, why, "", repair)
+    if not folder:
+        return
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if name.startswith(TEMPORARY) and time.time() - os.lstat(path).st_mtime > STALE:
+            if repair:
+                os.unlink(path)
+            yield Finding(
+                "litter", path, "left behind by a process that was killed while it made the place", "", repair
+            )
+    if not os.path.lexists(os.path.join(folder, MARKER)) and read_marker(folder) is not None:
+        yield Finding("damaged", os.path.join(folder, MARKER), "it is gone; CACHEDIR.TAG has what it said")
+
+
+def _judge(key: str, record: Record, keys: Sequence[bytes]) -> tuple[str, str] | None:
+    """What is wrong with an entry: None where it is as it was written."""
+    head = record.head
+    if not head:  # what a deleted entry leaves behind
+        return None
+    try:
+        _entry.verify(key, record, keys)
+    except DamagedError as error:
+        known = _entry.is_unsigned(head)
+        if known and keys:  # not signed: judged by the digest that everybody can make
+            try:
+                _entry.verify(key, record)
+            except DamagedError as damage:
+                return "damaged", str(damage)
+        return ("damaged" if (known and not keys) or not _entry.is_head(head) else "unknown"), str(error)
+    return None
