@@ -39,10 +39,8 @@ _WORDS = {
 }  # fmt: skip
 #: what `Cache` takes
 OF_CACHE = (
-    "checksum", "compress", "detect_mutation", "evict", "front_ttl", "location", "max_entries", "max_size", "on_unkeyable", "policy",
-    "serializer", "shared_group", "sign", "spot_check", "storage", "strict", "trust", "trust_folder",
     "checksum", "compress", "detect_mutation", "durable", "evict", "front_ttl", "location", "max_entries", "max_size", "on_unkeyable", "policy",
-    "serializer", "sign", "spot_check", "storage", "strict", "trust", "trust_folder",
+    "serializer", "shared_group", "sign", "spot_check", "storage", "strict", "trust", "trust_folder",
 )  # fmt: skip
 #: what `persist` takes
 OF_PERSIST = (
