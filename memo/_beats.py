@@ -14,7 +14,7 @@ import sys
 from time import monotonic, time
 from typing import Any
 
-from . import _flight
+from . import _flight, _forks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def _pause() -> None:
             _thread.join(_BEAT)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_pause, after_in_parent=_flight.beat_again)
+_forks.register(_pause, _flight.beat_again)
 
 
 def _run(stop: Any) -> None:

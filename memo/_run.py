@@ -12,7 +12,7 @@ from _weakrefset import WeakSet
 from math import inf
 from time import monotonic, perf_counter
 
-from . import events, settings
+from . import _forks, events, settings  # noqa: F401 - _forks for its hook
 from ._attempt import Attempt
 from ._call import full_name, make_call, scope_of
 from ._counts import SLOW, Counts

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -317,3 +318,47 @@ def test_a_refresh_while_captured_data_changed_is_not_stored(tmp_path: Path) -> 
 
 
 RATE = 1
+
+
+FORK_IN_AN_IMPORT = """
+    import importlib.abc, os, signal, sys, threading
+    from memo import persist
+
+    importing, forking = threading.Event(), threading.Event()
+
+    class Slow(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name == "memo.storages.sqlite" and not forking.is_set():
+                importing.set()
+                forking.wait()
+
+    sys.meta_path.insert(0, Slow())
+
+    @persist(location=sys.argv[1])
+    def f(x):
+        return [x]
+
+    os.register_at_fork(before=forking.set)  # told last, asked first
+    thread = threading.Thread(target=f, args=(1,))
+    thread.start()
+    importing.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        os._exit(0 if f(2) == [2] else 1)
+    thread.join()
+    print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_another_thread_loads_what_memo_needs(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(textwrap.dedent(FORK_IN_AN_IMPORT))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "program.py", "place"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .. import _group
+from .. import _forks, _group
 from ..errors import PlaceError
 from ._disk import make_folder
 from ._lock import FolderLock
@@ -431,7 +431,6 @@ def _at_exit() -> None:
         database.leave_all()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+_forks.register(_before_fork, _after_fork_in_parent, _after_fork_in_child)
 
 atexit.register(_at_exit)

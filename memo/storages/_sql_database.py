@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 
+from .. import _forks
 from ..errors import OptionError
 from ._disk import make_folder
 
@@ -201,5 +202,4 @@ def _after_fork_in_child() -> None:
             database._use(database._engine())
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+_forks.register(_before_fork, _after_fork_in_parent, _after_fork_in_child)

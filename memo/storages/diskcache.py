@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
+from .. import _forks
 from ..errors import DamagedError, OptionError
 from ..model import Buffer, Item, Record
 from ._disk import make_folder
@@ -300,5 +301,4 @@ def _after_fork() -> None:
     _opening = threading.Lock()  # the thread that held it is not there to let go
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+_forks.register(_before_fork, after_in_child=_after_fork)

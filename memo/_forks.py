@@ -1,0 +1,108 @@
+"""What has to be left in order before a fork, in one hook; and a fork waits while another thread loads what memo needs.
+
+A child has the locks of imports as they were, but not the thread that would let go of them: it would wait for ever for a
+module that another thread was just loading (CPython frees only what the forking thread holds). memo loads most of itself
+when it is first needed, so a pool made while other threads make their first calls did meet this. The decision: the fork
+waits those milliseconds, never longer than ``PATIENCE``; and what such a module wants to be done before a fork is done
+for this fork, too, which Python's own list of hooks would not do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import RLock, get_ident  # threading would be loaded for this alone
+from time import monotonic, sleep
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+PATIENCE = 5.0  # seconds: an import may be waiting for the very thread that forks
+
+_MACHINERY = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
+
+
+
+class _Hooks(NamedTuple):
+    before: Callable[[], object]
+    in_parent: Callable[[], object] | None
+    in_child: Callable[[], object] | None
+
+
+_all: list[_Hooks] = []
+_begun: list[_Hooks] = []  # those asked before the fork that goes on: only they are told of its end
+_one = RLock()  # one fork at a time
+
+
+def register(
+    before: Callable[[], object],
+    after_in_parent: Callable[[], object] | None = None,
+    after_in_child: Callable[[], object] | None = None,
+) -> None:
+    """As `os.register_at_fork`, which will do for hooks that have nothing ``before``."""
+    _all.append(_Hooks(before, after_in_parent, after_in_child))
+
+
+def _before() -> None:
+    _one.acquire()
+    end = monotonic() + PATIENCE
+    while _importing() and monotonic() < end:
+        sleep(0.001)
+    for hooks in reversed(_all):
+        _begun.append(hooks)
+        hooks.before()
+
+
+def _in_parent() -> None:
+    begun = _begun[::-1]
+    _begun.clear()
+    _one.release()
+    _call([hooks.in_parent for hooks in begun])
+
+
+def _in_child() -> None:
+    global _one
+    begun = _begun[::-1]
+    _begun.clear()
+    _one = RLock()
+    _call([hooks.in_child for hooks in begun])
+
+
+def _call(hooks: list[Callable[[], object] | None]) -> None:
+    """One that fails keeps no other from being asked; Python says what it raised."""
+    failed = None
+    for hook in hooks:
+        try:
+            if hook is not None:
+                hook()
+        except Exception as error:
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+def _importing() -> bool:
+    own = get_ident()
+    return any(_imports(frame) for thread, frame in sys._current_frames().items() if thread != own)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a thread that is in this frame is importing, and memo asked for it."""
+    inside = False
+    while frame is not None:
+        name = frame.f_globals.get("__name__") or ""
+        if frame.f_code.co_filename in _MACHINERY or (inside and name == "importlib"):
+            inside = True
+        elif inside and name.partition(".")[0] == "memo":
+            return True
+        else:
+            inside = False
+        frame = frame.f_back
+    return False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
