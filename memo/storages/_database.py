@@ -211,6 +211,10 @@ class Database:
             )
         if made != FORMAT:
             raise sqlite3.DatabaseError(f"{self.path} is not a database of memo, or one of an older format ({made})")
+        try:
+            db.execute("SELECT 1 FROM entries LIMIT 0")
+        except UnicodeDecodeError:  # of SQLite's message, which quotes what the damage has made of the schema
+            raise sqlite3.DatabaseError(f"{self.path} has a schema that can't be read") from None
 
     def make(self) -> None:
         """In the queue: the database, whole from its first moment on."""

@@ -50,6 +50,8 @@ _BUMP = (
     "INSERT INTO words VALUES(?,?) ON CONFLICT(scope) DO UPDATE SET word=max(word + 1, excluded.word) RETURNING word"
 )
 _SHORT_ROWS = "SELECT k, length(record) FROM entries WHERE length(record) < ? OR typeof(record) != 'blob'"
+#: what SQLite says of memo's own statements where the damage is in the schema
+_OTHER_SCHEMA = ("no such", "ON CONFLICT clause", "has no column", "columns but", "malformed")
 _PAGE = 1000  # rows of a listing read at once
 _MANY = 500  # keys of one select: SQLite before 3.32 takes 999
 _PENDING = 1000  # ranks kept until they are written together
@@ -254,7 +256,7 @@ class Sqlite:
     def ruined(self, error: Exception, /) -> bool:
         """Whether an error of this storage says that the database itself is damaged, so that ``reset()`` is due."""
         if isinstance(error, sqlite3.OperationalError):
-            return "no such" in str(error)
+            return any(part in str(error) for part in _OTHER_SCHEMA)
         return type(error) is sqlite3.DatabaseError
 
     def reset(self) -> None:
