@@ -25,7 +25,6 @@ PATIENCE = 5.0  # seconds: an import may be waiting for the very thread that for
 _MACHINERY = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
 
 
-
 class _Hooks(NamedTuple):
     before: Callable[[], object]
     in_parent: Callable[[], object] | None
