@@ -93,12 +93,12 @@ def test_limits_of_one_url_in_one_process(tmp_path: Path, told: Callable[[], lis
     pytest.importorskip("sqlalchemy")
     url = f"sqlite+pysqlite:///{tmp_path / 'results.db'}"
     one = Cache(url, max_entries=3, trust_folder=True)
-    f = one.persist(lambda x: x, name="f", code="off", version=1)
+    f = one.persist(lambda x: x, name="contradictions.limits", code="off", version=1)
     for number in range(5):
         f(number)
     assert told() == []
     for other in (Cache(url, max_entries=9, trust_folder=True), Cache(url, trust_folder=True)):
-        g = other.persist(lambda x: x, name="f", code="off", version=1)
+        g = other.persist(lambda x: x, name="contradictions.limits", code="off", version=1)
         for number in range(5, 9):
             g(number)
         assert g.cache_info().currsize <= 3

@@ -241,11 +241,11 @@ for name in sys.argv[1:]:
     module = importlib.import_module("case_" + name)
     if not hasattr(module, "ask"):
         continue
-    why = module.ask()
     events = []
-    stop = memo.on_event(events.append)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
+        why = module.ask()
+        stop = memo.on_event(events.append)
         if module.go:
             module.go()
     stop()

@@ -77,7 +77,7 @@ def test_hits_count_and_are_heard_of_whichever_way_they_are_found(tmp_path: Path
     assert f.cache_info()[:2] == (6, 3)
 
 
-@pytest.mark.parametrize("value", [7, None, "text", [1, 2], {"a": [1]}, (1, 2)], ids=["Whole", "Equal"])
+@pytest.mark.parametrize("value", [7, None, "text", [1, 2], {"a": [1]}, (1, 2)], ids=repr)
 def test_what_one_call_does_to_a_result_no_other_sees(tmp_path: Path, value: Any) -> None:
     def f(n: int) -> Any:
         return deepcopy(value)

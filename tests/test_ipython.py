@@ -28,7 +28,7 @@ def test_in_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 said.append("\n".join(content["traceback"]))
             elif message["msg_type"] == "stream":
                 said.append(content["text"])
-            elif message["msg_type"] == "execute_result":
+            elif message["msg_type"] in ("execute_result", "display_data"):  # the latter: a table of rich
                 said.append(content["data"]["text/plain"])
 
         client.execute_interactive(cell, timeout=100, output_hook=heard)

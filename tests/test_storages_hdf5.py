@@ -43,7 +43,12 @@ def put(storage, body, suffix="", head=b"head", mark=3, name=NAME):
 
 
 def the_file(folder):
-    (found,) = [os.path.join(above, file) for above, _, files in os.walk(folder) for file in files]
+    (found,) = [
+        os.path.join(above, file)
+        for above, _, files in os.walk(folder)
+        for file in files
+        if os.path.basename(above) != "_locks"
+    ]
     return found
 
 
