@@ -38,10 +38,15 @@ def payload(x: int) -> list[int]:
     return [x + n * n for n in range(200)]
 
 
+def warm(calls: int) -> int:
+    """How many results are there before: not more than a client makes calls, so that a short run is short."""
+    return min(WARM, calls)
+
+
 def keys(client: int, calls: int) -> list[int]:
     """What a client asks for; new ones are its own."""
     rng = random.Random(client)
-    return [(client + 1) * 1_000_000 + n if rng.random() < 0.1 else rng.randrange(WARM) for n in range(calls)]
+    return [(client + 1) * 1_000_000 + n if rng.random() < 0.1 else rng.randrange(warm(calls)) for n in range(calls)]
 
 
 # ------------------------------------------------------------------------------------------------------ the stores
@@ -248,7 +253,7 @@ def client(store: str, how: str, location: str, number: int, calls: int) -> None
 def load(store: str, how: str, location: str, clients: int, calls: int) -> tuple[float, list[float], list[float]]:
     """(seconds from the start of the first to the end of the last, those of each hit, of each store)."""
     lookup = opened(store, how, location)
-    for x in range(WARM):
+    for x in range(warm(calls)):
         lookup(x)
     command = [sys.executable, "-m", "benchmarks.shared", store, "--calls", str(calls)]
     processes = [
@@ -277,7 +282,7 @@ def load(store: str, how: str, location: str, clients: int, calls: int) -> tuple
         stores += line[1]
     if how == "memo":
         persisted: Any = lookup
-        asked = {x for number in range(clients) for x in keys(number, calls)} | set(range(WARM))
+        asked = {x for number in range(clients) for x in keys(number, calls)} | set(range(warm(calls)))
         lost = sum(persisted.get_or(None, x) != payload(x) for x in asked)
         if lost:
             raise SystemExit(f"{store}: {lost} of {len(asked)} results are lost")

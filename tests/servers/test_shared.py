@@ -56,7 +56,7 @@ def test_clients_of_a_database_lose_nothing(postgres_server, store):
 
 @pytest.mark.parametrize("store", ["s3", "tiered"])
 def test_clients_of_a_bucket_lose_nothing(s3_server, store):
-    loaded(store, "2", "60")
+    loaded(store, "2", "30")
 
 
 def test_a_store_that_nobody_knows():
