@@ -42,7 +42,7 @@ def run(tmp_path: Path):
 
     def run(example: str, *arguments: object) -> tuple[str, str]:
         command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert "Warning" not in done.stderr
         return done.stdout, done.stderr
@@ -118,6 +118,7 @@ def test_survey_of_no_folder_says_so(project):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(700)  # some 20 s on a machine with nothing else to do
 def test_survey_of_the_standard_library(run):
     first, _ = run("survey.py")
     second, err = run("survey.py")
