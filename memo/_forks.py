@@ -50,16 +50,17 @@ def _before() -> None:
     end = monotonic() + PATIENCE
     while _importing() and monotonic() < end:
         sleep(0.001)
-    for hooks in reversed(_all):
-        _begun.append(hooks)
-        hooks.before()
+    _begun.extend(reversed(_all))
+    _call([hooks.before for hooks in _begun])
 
 
 def _in_parent() -> None:
     begun = _begun[::-1]
     _begun.clear()
-    _one.release()
-    _call([hooks.in_parent for hooks in begun])
+    try:
+        _call([hooks.in_parent for hooks in begun])
+    finally:
+        _one.release()  # last: what another fork asks must not come before this one's end was told
 
 
 def _in_child() -> None:
