@@ -16,7 +16,7 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .. import _forks, _group
@@ -281,7 +281,7 @@ class Database:
             db.close()
         self.queue.close()
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """All rows at once: a statement left open would hold up everybody's checkpoints."""
         connection = self.here.connection
         connection.busy = True

@@ -14,8 +14,9 @@ from ..model import Bulk, Item
 from ._database import Connection, Database
 from ._rows import LONG, LOW, SHORT, salt
 
-#: Whether a row is a result (a name of three components) under the scope ``?1``; "" is everything.
-RESULT = "prefix IN (SELECT id FROM prefixes WHERE instr(prefix, '/') AND (?1 = '' OR substr(prefix, 1, length(?1) + 1) = ?1 || '/'))"
+#: Whether a prefix is of results (names of three components) under ``:scope``; "" is everything.
+_UNDER = "instr(prefix, '/') AND (:scope = '' OR substr(prefix, 1, length(:scope) + 1) = :scope || '/')"
+RESULT = f"prefix IN (SELECT id FROM prefixes WHERE {_UNDER})"
 
 _COUNT = """
 BEGIN;
@@ -48,16 +49,16 @@ def totals(database: Database, scope: str) -> tuple[int, int]:
         query = f"SELECT sum(entries), sum(bytes) FROM totals WHERE {RESULT}"
     else:
         query = f"SELECT count(*), sum(size) FROM entries WHERE {RESULT}"
-    rows = database.rows(query, (scope,))
+    rows = database.rows(query, {"scope": scope})
     return (rows[0][0] or 0, rows[0][1] or 0) if rows else (0, 0)
 
 
 #: whether a record lies in a page of its own row, and has 16 bytes of head and body
 _SHORT = "size BETWEEN 16 AND 3999"
-_HEAD = f"hex(substr(record, iif(substr(record, {SHORT}, 1) = x'FF', {LONG + 1}, {SHORT + 1}), ?4))"
+_HEAD = f"hex(substr(record, iif(substr(record, {SHORT}, 1) = x'FF', {LONG + 1}, {SHORT + 1}), :length))"
 _BULK = (
     "SELECT min(mark), max(mark), count(*), total({short}), total(iif({short}, size, 0)), {heads}"
-    " FROM entries WHERE k BETWEEN ?1 AND ?2 AND prefix = ?3 AND ?4 <= 16"
+    " FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number AND :length <= 16"
 )
 
 
@@ -70,30 +71,29 @@ def bulk(
     """
     heads = f"group_concat(iif({_SHORT}, {_HEAD}, NULL), '')" if length else "''"
     query = _BULK.format(short=_SHORT, heads=heads)
-    under = "instr(prefix, '/') AND (?1 = '' OR substr(prefix, 1, length(?1) + 1) = ?1 || '/')"
-    for number, prefix in database.rows(f"SELECT id, prefix FROM prefixes WHERE {under}", (scope,)):
+    for number, prefix in database.rows(f"SELECT id, prefix FROM prefixes WHERE {_UNDER}", {"scope": scope}):
         first = salt(prefix) & ~LOW
-        where = (first, first | LOW, number, length)
+        where = {"first": first, "last": first | LOW, "number": number, "length": length}
         ((low, high, found, *one),) = database.rows(query, where)
         ones = [(low, *one)]
         if low != high:
-            asked = "SELECT DISTINCT mark FROM entries WHERE k BETWEEN ?1 AND ?2 AND prefix = ?3"
-            marks = [mark for (mark,) in database.rows(asked, where[:3])]
-            ones = [(mark, *database.rows(f"{query} AND mark = ?5", (*where, mark))[0][3:]) for mark in marks]
+            asked = "SELECT DISTINCT mark FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number"
+            marks = [mark for (mark,) in database.rows(asked, where)]
+            ones = [(mark, *database.rows(f"{query} AND mark = :mark", {**where, "mark": mark})[0][3:]) for mark in marks]
         for mark, short, size, texts in ones:
             if short:
                 yield Bulk(prefix, mark, int(short), int(size), bytes.fromhex(texts or ""))
         if found > sum(short for _, short, _, _ in ones):
-            yield from listed(f"k BETWEEN ? AND ? AND prefix = ? AND NOT {_SHORT}", where[:3])
+            yield from listed(f"k BETWEEN ? AND ? AND prefix = ? AND NOT {_SHORT}", (first, first | LOW, number))
 
 
 def rank(database: Database, keys: Sequence[tuple[int, float]]) -> None:
     """One transaction. Ranks of what is not there (any more) are dropped."""
-    upsert = "INSERT INTO ranks SELECT k, ?2, written FROM entries WHERE k = ?1 ON CONFLICT(k) DO UPDATE SET rank = excluded.rank"
+    upsert = "INSERT INTO ranks SELECT k, ?, written FROM entries WHERE k = ? ON CONFLICT(k) DO UPDATE SET rank = excluded.rank"
 
     def work(connection: Connection) -> None:
         assert connection.db is not None
-        _many(connection, upsert, keys)
+        _many(connection, upsert, [(rank, key) for key, rank in keys])
 
     database.transact(work)
 
@@ -105,8 +105,8 @@ def lowest(database: Database, scope: str, n: int) -> list[tuple[Any, ...]]:
     return database.rows(
         "SELECT r.rank, r.written, e.k, (SELECT prefix FROM prefixes WHERE id = e.prefix), e.size, e.last,"
         " iif(e.size < 4000, e.record, NULL) FROM ranks r CROSS JOIN entries e ON e.k = r.k"
-        f" WHERE {RESULT.replace('prefix IN', 'e.prefix IN')} ORDER BY r.rank, r.written LIMIT ?2",
-        (scope, n),
+        f" WHERE {RESULT.replace('prefix IN', 'e.prefix IN')} ORDER BY r.rank, r.written LIMIT :n",
+        {"scope": scope, "n": n},
     )
 
 
@@ -118,7 +118,8 @@ def remove(database: Database, keys: Sequence[tuple[int, bytes]]) -> None:
 
 def purge(database: Database, scope: str, below_mark: int, limit: int) -> int:
     """What is dead is looked for beside the others' writes; only its removal waits in the queue."""
-    dead = database.rows(f"SELECT k, ?2 FROM entries WHERE {RESULT} AND mark < ?2 LIMIT ?3", (scope, below_mark, limit))
+    asked = f"SELECT k, :mark FROM entries WHERE {RESULT} AND mark < :mark LIMIT :limit"
+    dead = database.rows(asked, {"scope": scope, "mark": below_mark, "limit": limit})
     if not dead:
         return 0
     return database.transact(lambda connection: _many(connection, "DELETE FROM entries WHERE k = ? AND mark < ?", dead))

@@ -44,8 +44,8 @@ _LISTED = (  # of a long record only the beginning is read, by another way
     "SELECT k, (SELECT prefix FROM prefixes WHERE id=e.prefix), size, last, iif(size < 4000, record, NULL)"
     " FROM entries e"
 )
-#: Whether names with this prefix have ``?1`` for their first components.
-_UNDER = "prefix = ?1 OR substr(prefix, 1, length(?1) + 1) = ?1 || '/'"
+#: Whether names with this prefix have ``:under`` for their first components.
+_UNDER = "prefix = :under OR substr(prefix, 1, length(:under) + 1) = :under || '/'"
 _BUMP = (
     "INSERT INTO words VALUES(?,?) ON CONFLICT(scope) DO UPDATE SET word=max(word + 1, excluded.word) RETURNING word"
 )
@@ -150,7 +150,7 @@ class Sqlite:
         if not prefix:
             yield from self._listed("", (), -(1 << 63), (1 << 63) - 1)
             return
-        for number, text in self._database.rows(f"SELECT id, prefix FROM prefixes WHERE {_UNDER}", (prefix,)):
+        for number, text in self._database.rows(f"SELECT id, prefix FROM prefixes WHERE {_UNDER}", {"under": prefix}):
             first = salt(text) & ~LOW  # where its entries lie together
             yield from self._listed("prefix = ? AND", (number,), first, first | LOW)
 
