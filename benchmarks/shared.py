@@ -29,6 +29,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM = 500
+PATIENCE = 30.0  #: seconds that a trip to the bucket may take: eight clients at once wait for one thread of moto
 
 Lookup = Callable[[int], Any]
 
@@ -213,12 +214,14 @@ STORES: dict[str, tuple[Callable[[Path], AbstractContextManager[str]], Callable[
 
 def memo_client(location: str) -> Lookup:
     from memo import Cache
-    from memo.storages import Tiered
+    from memo.storages import Tiered, open_url
 
-    # strict: whatever the cache would only warn of ends the client
+    # strict: whatever the cache would only warn of ends the client; a store that has no hurry is given time
     if location.startswith("tiered:"):
         _, near, far = location.split(":", 2)
-        cache = Cache(storage=Tiered(near, far), strict=True)
+        cache = Cache(storage=Tiered(near, open_url(far, timeout=PATIENCE)), strict=True)
+    elif "s3://" in location:
+        cache = Cache(storage=open_url(location, timeout=PATIENCE), strict=True)
     else:
         cache = Cache(location, strict=True, trust_folder=True)
     lookup: Lookup = cache.persist(payload, name="benchmarks.shared.payload")
