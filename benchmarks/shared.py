@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -213,8 +214,10 @@ STORES: dict[str, tuple[Callable[[Path], AbstractContextManager[str]], Callable[
 
 
 def memo_client(location: str) -> Lookup:
-    from memo import Cache
+    from memo import Cache, CostlyCacheWarning
     from memo.storages import Tiered, open_url
+
+    warnings.simplefilter("ignore", CostlyCacheWarning)  # the function takes no time, so that the store shows
 
     # strict: whatever the cache would only warn of ends the client; a store that has no hurry is given time
     if location.startswith("tiered:"):

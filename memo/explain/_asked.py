@@ -170,7 +170,7 @@ def _elsewhere(function: str, storage: Storage, scope: str, version: str) -> Why
             return Why(function, "renamed", text, "name", other, function)
         if other.rpartition(".")[2] == last and alike is None:
             text = (
-                f"never seen: nothing is stored for {function}, but there is {other}; name= keeps results over a rename"
+                f"never seen: nothing was stored for {function}, but there is {other}; name= keeps results over a rename"
             )
             alike = Why(function, "never seen", text, "name", other, function)
     return alike

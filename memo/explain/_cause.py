@@ -113,7 +113,7 @@ def cause(
         if any(one.stored for one in earlier):
             text = "never seen: all that was stored for this function has been cleared"
             return Why(function, "never seen", text)
-        return Why(function, "never seen", "never seen: nothing is stored for this function")
+        return Why(function, "never seen", "never seen: nothing was stored for this function")
     parts = differences(target, found, captures, version)
     first = parts[0]
     text = "; ".join(part.text for part in parts[:4])
