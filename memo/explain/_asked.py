@@ -169,9 +169,7 @@ def _elsewhere(function: str, storage: Storage, scope: str, version: str) -> Why
             text = f"renamed: {other} -> {function} is the same code; @persist(name={other!r}) finds its results"
             return Why(function, "renamed", text, "name", other, function)
         if other.rpartition(".")[2] == last and alike is None:
-            text = (
-                f"never seen: nothing was stored for {function}, but there is {other}; name= keeps results over a rename"
-            )
+            text = f"never seen: nothing was stored for {function}, but there is {other}; name= keeps results over a rename"
             alike = Why(function, "never seen", text, "name", other, function)
     return alike
 

@@ -78,8 +78,8 @@ def bulk(
         ones = [(low, *one)]
         if low != high:
             asked = "SELECT DISTINCT mark FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number"
-            marks = [mark for (mark,) in database.rows(asked, where)]
-            ones = [(mark, *database.rows(f"{query} AND mark = :mark", {**where, "mark": mark})[0][3:]) for mark in marks]
+            marked = [{**where, "mark": mark} for (mark,) in database.rows(asked, where)]
+            ones = [(one["mark"], *database.rows(f"{query} AND mark = :mark", one)[0][3:]) for one in marked]
         for mark, short, size, texts in ones:
             if short:
                 yield Bulk(prefix, mark, int(short), int(size), bytes.fromhex(texts or ""))
