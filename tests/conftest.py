@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
+import compileall
+import importlib.util
+import itertools
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # a machine that is busy with other things draws slowly, which says nothing about a strategy
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+_LAWS: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("quick", max_examples=40, **_LAWS)
+settings.register_profile("many", max_examples=300, **_LAWS)  # --hypothesis-profile=many, as .ci/run has it
+settings.load_profile("quick")
 
 # MEMO_TEST_SERVERS is not memo's: it tells tests/servers that a missing server is a failure
 for name in [name for name in os.environ if name.startswith("MEMO_") and name != "MEMO_TEST_SERVERS"]:
     del os.environ[name]
 
 
+_number = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests start hundreds of processes, each of which would compile memo anew where PYTHONDONTWRITEBYTECODE is set."""
+    spec = importlib.util.find_spec("memo")
+    if not hasattr(config, "workerinput") and spec is not None:
+        for folder in spec.submodule_search_locations or ():
+            compileall.compile_dir(folder, quiet=2)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each worker gets one half, so that what a module sets up is set up once; who is through takes from the other."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As pytest's own, which looks for a free number among all folders of all tests, each time."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    return tmp_path_factory.mktemp(f"{name}{next(_number)}", numbered=False)
+
+
 @pytest.fixture(autouse=True)
-def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MEMO_DIR", str(tmp_path / "default-place"))
+def _place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMO_DIR", str(tmp_path_factory.getbasetemp() / f"default-place{next(_number)}"))
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from memo.cli import main
 
@@ -46,8 +45,7 @@ class Shop:
         """How many results were computed."""
         program = self.folder / "shop.py"
         program.write_text(PROGRAM.format(comment="pass", operator=self.operator, name=self.name), encoding="utf-8")
-        command = [sys.executable, program, self.place, what]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **env})
+        done = warm.run([program, self.place, what], env={**os.environ, **env})
         assert done.returncode == 0, done.stderr
         return done.stdout.count("computing")
 
@@ -78,12 +76,7 @@ def test_a_harmless_change_is_shown_asked_about_adopted_and_taken_back(shop: Sho
     assert "+    return n + 0 + 2" in out
     code, out, err = ran("adopt", "price")  # nobody can be asked
     assert (code, "--yes" in err) == (2, True)
-    done = subprocess.run(
-        [sys.executable, "-m", "memo", "-l", shop.place, "adopt", "shop.price", "--yes"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = warm.run(["-m", "memo", "-l", shop.place, "adopt", "shop.price", "--yes"])
     assert (done.returncode, "adopted 3 results for shop.price" in done.stdout) == (0, True)
     assert shop.run() == 0
     assert ran("adopt", "shop.price", "--yes")[0] == 1  # there is nothing left to adopt

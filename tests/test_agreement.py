@@ -25,9 +25,10 @@ KINDS = {
 ALONE = {"memory", "spill of memory", "memory before memory"}
 
 
+@pytest.mark.parametrize("count", [500, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_storages_agree(kind, tmp_path):
-    agree(KINDS[kind](str(tmp_path)), count=2000, kept=kind not in ALONE)
+def test_all_storages_agree(kind, count, tmp_path):
+    agree(KINDS[kind](str(tmp_path)), count=count, kept=kind not in ALONE)
 
 
 class Forgetful(Memory):

@@ -22,7 +22,8 @@ import os, sys, threading, time
 from memo import _beats, persist
 
 place, log, how = sys.argv[1:4]
-_beats.SILENCE = float(sys.argv[4]) if len(sys.argv) > 4 else 60.0
+if len(sys.argv) > 4:  # else at the pace of memo itself
+    _beats.SILENCE, _beats._BEAT, _beats._TICK = float(sys.argv[4]), 0.5, 0.1
 
 @persist(location=place, ignore=["log", "how"])
 def slow(x, log, how):
@@ -51,8 +52,8 @@ def worker(tmp_path: Path, *how: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def held(tmp_path: Path, *how: str) -> subprocess.Popen:
-    holder = worker(tmp_path, "hold", *how)
+def held(tmp_path: Path, silence: str = "60") -> subprocess.Popen:
+    holder = worker(tmp_path, "hold", silence)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "computing\n"
     return holder
@@ -112,7 +113,7 @@ def test_the_silent_are_not_waited_for(tmp_path: Path) -> None:
     try:
         until(lambda: records(tmp_path))
         holder.send_signal(signal.SIGSTOP)
-        waiting = worker(tmp_path, "quick", "3")
+        waiting = worker(tmp_path, "quick", "2")
         assert waiting.communicate(timeout=SECONDS)[0] == "1\n"
         assert (tmp_path / "log").read_text() == "xx"
         holder.send_signal(signal.SIGCONT)
@@ -123,10 +124,10 @@ def test_the_silent_are_not_waited_for(tmp_path: Path) -> None:
 
 def test_who_lives_is_waited_for_beyond_the_silence(tmp_path: Path) -> None:
     holder = held(tmp_path)
-    waiting = worker(tmp_path, "quick", "8")
+    waiting = worker(tmp_path, "quick", "4")
     try:
         with pytest.raises(subprocess.TimeoutExpired):
-            waiting.communicate(timeout=12)
+            waiting.communicate(timeout=7)
     finally:
         assert holder.communicate("", timeout=SECONDS)[0] == "1\n"
     assert waiting.communicate(timeout=SECONDS)[0] == "1\n"
@@ -136,8 +137,9 @@ def test_who_lives_is_waited_for_beyond_the_silence(tmp_path: Path) -> None:
 CIRCLE = """
 import sys, time, os
 from pathlib import Path
-from memo import persist
+from memo import _beats, persist
 
+_beats._BEAT, _beats._TICK = 0.5, 0.1
 place, me, here = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 
 def meet(name):
@@ -176,7 +178,7 @@ def test_processes_that_wait_for_each_other_go_on(tmp_path: Path) -> None:
 
 def test_a_paused_consumer_does_not_hold_up_other_processes(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom memo import persist\n@persist(location='place')\ndef f(n):\n    yield from range(n)\n"
+        "import sys\nfrom memo import _beats, persist\n_beats._TICK = 0.1\n@persist(location='place')\ndef f(n):\n    yield from range(n)\n"
         "items = f(3)\nprint(next(items), flush=True)\nif sys.argv[1] == 'pause': sys.stdin.read()\nprint(*items)\n"
     )
     (tmp_path / "items.py").write_text(script)
@@ -276,9 +278,10 @@ def test_nothing_beats_where_nothing_is_computed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_process_of_one_thread_is_forked_and_goes_on_beating(tmp_path: Path) -> None:
+def test_a_process_of_one_thread_is_forked_and_goes_on_beating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
+    monkeypatch.setattr(_beats, "_TICK", 0.1)
     seen = []
 
     @persist(location=tmp_path / "place", ignore=["seen"])

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks is part of the checkout, not of what is installed
 
 from benchmarks import budgets, curves, report, small, storages, workload  # noqa: E402
+from benchmarks.__main__ import main  # noqa: E402
 from benchmarks.budgets import Budget  # noqa: E402
 from benchmarks.functions import reach_5  # noqa: E402
 from benchmarks.peers import Wrong  # noqa: E402
@@ -35,23 +36,28 @@ def test_each_budget_has_its_row(budget):
 
 
 OURS = ("memo", "lru", "cost")
+ALL = [row for row in ROWS if not ROWS[row].long]
+slow = pytest.mark.slow
 
 
-def test_every_row_runs_and_memo_does_what_is_measured(tmp_path):
+@pytest.mark.parametrize("rows", [["hit", "key-small", "evicted"], pytest.param(ALL, marks=slow)], ids=["some", "all"])
+def test_every_row_runs_and_memo_does_what_is_measured(tmp_path, rows):
     """Wrong results, computed hits and results that were not stored would be among the problems."""
     file = tmp_path / "figures.json"
-    done = run(*("--quick", "--json", str(file), "--folder", str(tmp_path)), *(f"--peer={name}" for name in OURS))
+    asked = [*(f"--only={row}" for row in rows), *(f"--peer={name}" for name in OURS)]
+    done = run("--quick", "--json", str(file), "--folder", str(tmp_path), *asked)
     assert done.returncode == 0, done.stderr
     assert "MemoWarning" not in done.stderr
     found = json.loads(file.read_text())
     assert not found["problems"]
     for budget in budgets.load():
-        if not ROWS[budget.row].long:
+        if budget.row in rows:
             assert found["seconds"][budget.measure][budget.of][0] > 0
             assert budget.what in done.stdout
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.slow
 def test_every_peer_hits(tmp_path):
     file = tmp_path / "figures.json"
     done = run("--quick", "--only", "hit", "--json", str(file))
@@ -72,12 +78,16 @@ def test_what_a_peer_does_otherwise_is_printed(tmp_path):
     assert found["others"][0] in done.stdout
 
 
-def test_every_storage_runs_without_an_error(tmp_path):
+@pytest.mark.parametrize(
+    "kinds", [["files", "memory"], pytest.param(list(storages.KINDS), marks=slow)], ids=["some", "all"]
+)
+def test_every_storage_runs_without_an_error(tmp_path, kinds):
     file = tmp_path / "figures.json"
-    done = run("--quick", "--storages", "--json", str(file), "--folder", str(tmp_path))
+    asked = kinds if len(kinds) < len(storages.KINDS) else []  # none named: all
+    done = run("--quick", "--json", str(file), "--folder", str(tmp_path), "--storages", *asked)
     assert done.returncode == 0, done.stderr
     found = json.loads(file.read_text())["storages"]
-    assert set(found) == set(storages.KINDS)
+    assert set(found) == set(kinds)
     for kind, figures in found.items():
         assert figures["errors"] == 0
         assert figures["hit"] > 0
@@ -189,10 +199,12 @@ def test_ratios_and_seconds_read_well():
         (["--json", "no/such/folder/figures.json"], "no/such/folder is not a folder"),
     ],
 )
-def test_bad_options_say_what_is_wrong(arguments, message):
-    done = run(*arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
+def test_bad_options_say_what_is_wrong(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_small_place_stands_for_a_large_one(tmp_path):

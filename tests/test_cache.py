@@ -6,12 +6,12 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+import warm
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memo import Cache, DamagedError, MemoWarning, _entry, mode
@@ -83,7 +83,6 @@ def test_unpack_raises_nothing_else(data: bytes) -> None:
     st.floats(0, 4e9), st.floats(0, 1e6, width=32), st.binary(max_size=300), st.binary(max_size=50),
     st.binary(max_size=500), st.lists(st.sampled_from(["zlib", "lz4"]), max_size=2), st.integers(0, 600),
 )  # fmt: skip
-@settings(max_examples=50)
 def test_heads_round_trip(created, seconds, stamp, notes, body, codecs, flip) -> None:
     name = "f-0123456789/" + "ab" * 10 + "/" + "cd" * 20
     head = Head("f", created, seconds, "pickle", tuple(codecs), len(body), stamp, notes)
@@ -158,8 +157,7 @@ def test_ruined_files_are_set_aside(tmp_path: Path, kind: str, how: str) -> None
     )
 
     def run() -> int:
-        command = [sys.executable, str(script), str(tmp_path / "place"), kind]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = warm.run([script, tmp_path / "place", kind])
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout.count("computing")
@@ -222,10 +220,10 @@ def test_a_read_only_mount_serves_hits(tmp_path: Path, kind: str) -> None:
             "f = memo.persist(f, location=sys.argv[1], storage=sys.argv[2], name='g')\n"
             "f(1); f(2)\n"
         )
-        command = [sys.executable, "-W", "ignore", "-c", script, str(mount / "place"), kind]
-        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "computing\n" * 2
+        command = ["-W", "ignore", "-c", script, mount / "place", kind]
+        assert warm.run(command, check=True).stdout == "computing\n" * 2
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
-        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+        assert warm.run(command, check=True).stdout == ""
     finally:
         subprocess.run(["umount", "-l", str(mount)], check=True)
 

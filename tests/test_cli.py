@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 PROGRAM = """
 import sys
@@ -39,7 +40,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     program = folder / "shop.py"
     program.write_text(PROGRAM, encoding="utf-8")
     for kind in ("sqlite", "files"):
-        subprocess.run([sys.executable, program, folder / kind, kind], check=True, env=environment(folder))
+        warm.run([program, folder / kind, kind], check=True, env=environment(folder))
     return {kind: folder / kind for kind in ("sqlite", "files")}
 
 
@@ -55,15 +56,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 def memo(*arguments: object, cwd: Path | None = None, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     home = cwd or Path(os.devnull).parent
-    return subprocess.run(
-        [sys.executable, "-m", "memo", *map(str, arguments)],
-        capture_output=True,
-        encoding="utf-8",
-        input=stdin,
-        cwd=cwd,
-        env=environment(home, **env),
-        timeout=60,
-    )
+    command = ["-m", "memo", *map(str, arguments)]
+    return warm.run(command, input=stdin, cwd=cwd, env=environment(home, **env))
 
 
 def read(*arguments: object, cwd: Path | None = None, code: int = 0, **env: str) -> Any:
@@ -223,7 +217,7 @@ def test_clear_with_yes(place: Path) -> None:
 def test_what_was_cleared_is_computed_again(place: Path, filled: dict[str, Path]) -> None:
     program = filled[place.name].parent / "shop.py"
     memo("clear", "--yes", "-l", place)
-    subprocess.run([sys.executable, program, place, place.name], check=True)
+    warm.run([program, place, place.name], check=True)
     assert read("stats", "-l", place)["entries"] == 4
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from memo import Cache
 from memo.cli import main
@@ -27,9 +27,8 @@ def fill(place: Path, numbers: range, kind: str | None = None) -> None:
 
 
 def process(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "memo", *map(str, arguments)]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMO_")}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=kept, stdin=subprocess.DEVNULL)
+    return warm.run(["-m", "memo", *map(str, arguments)], env=kept)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from memo import Cache, _place, cli
 from memo.cli import _completion, main
@@ -46,7 +47,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (folder / "shop.py").write_text(PROGRAM, encoding="utf-8")
     for kind in ("sqlite", "files"):
         for calls in ("3", "2", "1"):
-            subprocess.run([sys.executable, folder / "shop.py", folder / kind, kind, calls], check=True, timeout=60)
+            warm.run([folder / "shop.py", folder / kind, kind, calls], check=True)
     return {kind: folder / kind for kind in ("sqlite", "files")}
 
 
@@ -68,8 +69,7 @@ def ran(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def process(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMO_")}
-    command = [sys.executable, "-m", "memo", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**kept, **env})
+    return warm.run(["-m", "memo", *map(str, arguments)], env={**kept, **env})
 
 
 # ------------------------------------------------------------------------------------------------- what people ask

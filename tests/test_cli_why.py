@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 PROGRAM = """
 import sys
@@ -44,14 +44,13 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     program = folder / "shop.py"
     for base, operator in (("1", "+"), ("1", "*"), ("5", "*")):
         program.write_text(PROGRAM.format(base=base, operator=operator), encoding="utf-8")
-        subprocess.run([sys.executable, program, folder / "place", request.param], check=True, timeout=60)
+        warm.run([program, folder / "place", request.param], check=True)
     program.write_text("raise SystemExit('imported')", encoding="utf-8")
     return folder / "place"
 
 
 def memo(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "memo", "-l", str(place), "why", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=place.parent, timeout=60)
+    return warm.run(["-m", "memo", "-l", place, "why", *arguments], cwd=place.parent)
 
 
 def test_each_miss_with_its_cause(place: Path) -> None:
@@ -103,8 +102,7 @@ def test_what_is_not_there(place: Path) -> None:
 
 
 def test_listings_do_not_count_what_is_kept_for_it(place: Path) -> None:
-    command = [sys.executable, "-m", "memo", "-l", str(place), "ls", "--json"]
-    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+    told = json.loads(warm.run(["-m", "memo", "-l", place, "ls", "--json"], check=True).stdout)
     assert {one["function"]: (one["entries"], one["versions"], one["dead"]) for one in told} == {
         "shop.price": (6, 2, 0),
         "shop.evil": (1, 1, 0),

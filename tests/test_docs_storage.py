@@ -1,11 +1,11 @@
 """The worked example of docs/storage.md is a storage, to the letter."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 from memo.testing import agree
 
@@ -46,8 +46,8 @@ def test_it_is_used_as_the_text_says(tmp_path):
     """Storage of its own, so that a second run computes nothing."""
     program = f"{EXAMPLE}{USE}print(square.cache_info()[:2])\n"
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
-    run = [sys.executable, "-W", "error", "program.py"]
-    said = [subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    run = ["-W", "error", "program.py"]
+    said = [warm.run(run, cwd=tmp_path, check=True).stdout for _ in range(2)]
     assert said == ["(1, 1)\n", "(2, 0)\n"]
     assert list((tmp_path / "results").iterdir())
 

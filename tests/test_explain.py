@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import warm
 
 import memo
 from memo import Cache, persist
@@ -271,8 +270,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }  # fmt: skip
 
     def run(*arguments: str) -> str:
-        command = [sys.executable, "-W", "ignore", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=project, timeout=100)
+        done = warm.run(["-W", "ignore", *arguments], env=env, cwd=project)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -32,7 +32,7 @@ from typing import Annotated, Any
 
 import pydantic
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memo.errors import OptionError, UnkeyableError
@@ -83,9 +83,6 @@ def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 VALUES = st.recursive(LEAVES, containers, max_leaves=12)
-LAW = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
 
 
 def canon(value: Any) -> str:
@@ -176,7 +173,6 @@ def mutants(value: Any) -> Iterator[Any]:
         yield ascii(value)
 
 
-@LAW
 @given(VALUES, st.randoms(use_true_random=False))
 def test_equal_values_have_equal_digests(value: Any, draw: random.Random) -> None:
     expected = fingerprint(value)
@@ -186,7 +182,6 @@ def test_equal_values_have_equal_digests(value: Any, draw: random.Random) -> Non
     assert encode(("x", "y"), (value, 1)) == encode(("x", "y"), (rebuilt(value, draw), 1))
 
 
-@LAW
 @given(VALUES)
 def test_any_single_mutation_changes_the_digest(value: Any) -> None:
     expected, text = fingerprint(value), canon(value)
@@ -194,13 +189,11 @@ def test_any_single_mutation_changes_the_digest(value: Any) -> None:
         assert (fingerprint(mutant) == expected) == (canon(mutant) == text), mutant
 
 
-@LAW
 @given(VALUES, VALUES)
 def test_digests_are_equal_for_equal_values_only(one: Any, other: Any) -> None:
     assert (fingerprint(one) == fingerprint(other)) == (canon(one) == canon(other))
 
 
-@LAW
 @given(VALUES)
 def test_the_fast_path_and_the_graph_write_the_same_bytes(value: Any) -> None:
     fast = _values.flat(value, 50)
@@ -210,7 +203,6 @@ def test_the_fast_path_and_the_graph_write_the_same_bytes(value: Any) -> None:
     assert fast is None or fast == slow
 
 
-@LAW
 @given(st.lists(PLAIN, max_size=5).map(tuple))
 def test_plain_values_are_encoded_as_the_wrapper_does(values: tuple[Any, ...]) -> None:
     assert encode(tuple("abcdefgh"[: len(values)]), values) == marshal.dumps(values, 2)

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse as sparse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memo.errors import UnkeyableError
@@ -157,7 +157,6 @@ def test_large_arrays_are_not_copied() -> None:
         assert peak < 4 << 20
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_layout_of_an_array(data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from(["u1", "<i4", ">i4", "f8", "c16", "M8[ns]", "U3", "S2", "?"]))

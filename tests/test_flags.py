@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 import memo.flags
 from memo import settings
@@ -57,14 +56,8 @@ class Program:
 
     def __call__(self, *flags: str, status: int = 0, **environment: str) -> tuple[list[str], str]:
         """What it printed (each line is a computation), and what it said on standard error."""
-        done = subprocess.run(
-            [sys.executable, "program.py", *flags],
-            env={**os.environ, "MEMO_DIR": str(self.place), **environment},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        environ = {**os.environ, "MEMO_DIR": str(self.place), **environment}
+        done = warm.run(["program.py", *flags], env=environ, cwd=self.folder)
         assert done.returncode == status, done.stderr
         return done.stdout.splitlines(), done.stderr
 

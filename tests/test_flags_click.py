@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 import memo.flags
 from memo import settings
@@ -75,14 +74,8 @@ class Program:
         (folder / "program.py").write_text(textwrap.dedent(text))
 
     def __call__(self, *flags: str, status: int = 0) -> tuple[list[str], str]:
-        done = subprocess.run(
-            [sys.executable, "program.py", *flags],
-            env={**os.environ, "MEMO_DIR": str(self.folder / "place"), "NO_COLOR": "1", "COLUMNS": "120"},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        environ = {**os.environ, "MEMO_DIR": str(self.folder / "place"), "NO_COLOR": "1", "COLUMNS": "120"}
+        done = warm.run(["program.py", *flags], env=environ, cwd=self.folder, loaded="click typer")
         assert done.returncode == status, done.stderr
         return done.stdout.splitlines(), done.stderr
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memo import Cache, events
@@ -42,7 +42,6 @@ class Kept:
 
 
 @pytest.mark.parametrize("ignore", [(), ("second",)])
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(calls=st.lists(st.tuples(st.sampled_from(ALIKE), st.sampled_from(ALIKE)), min_size=2, max_size=12))
 def test_arguments_that_are_equal_and_not_the_same(ignore: tuple[str, ...], calls: list[tuple[Any, Any]]) -> None:
     f = Kept({"ignore": ignore}).f

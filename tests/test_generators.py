@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import warm
 
 import memo
 from memo import Cache, persist
@@ -366,8 +367,7 @@ print(*f(3))
 @pytest.mark.parametrize("kind", ["sqlite", "files", "shelve"])
 def test_across_processes(tmp_path: Path, kind: str) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "-W", "error", "script.py", "place", kind]
-    out = [subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout for _ in range(2)]
+    out = [warm.run(["-W", "error", "script.py", "place", kind], cwd=tmp_path).stdout for _ in range(2)]
     assert out == ["computing\n0 1 2\n", "0 1 2\n"]
 
 

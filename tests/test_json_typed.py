@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pydantic
 import pytest
+import warm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -306,8 +307,7 @@ print(type(f.get(7)[7]) is Result)
 
 def test_a_class_of_the_script_comes_back_in_the_next_run(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, tmp_path / "script.py", tmp_path / "place"]
-    shown = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    shown = [warm.run([tmp_path / "script.py", tmp_path / "place"], check=True).stdout for _ in range(2)]
     assert shown == ["computing\nTrue\n", "True\n"]
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 from memo import Cache, OptionError, persist
 
@@ -53,9 +54,7 @@ def run(site: Path, *arguments: str, key: str = "a key of these tests") -> subpr
     found = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": found, "XDG_CACHE_HOME": str(site.parent / "caches")}
     environment["MEMO_SIGNING_KEY"] = key.replace(" ", "-")
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=site.parent, timeout=120
-    )
+    return warm.run(arguments, env=environment, cwd=site.parent)
 
 
 def test_a_kind_before_the_path_says_the_storage(tmp_path: Path) -> None:

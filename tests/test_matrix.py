@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import warm
 
 from memo import Cache, MemoWarning, UnstorableError, events, serializers, storages
 from memo.serializers import Joblib, Parquet
@@ -139,8 +140,8 @@ def test_the_same_in_another_process(storage, tmp_path):
         for serializer in SERIALIZERS:
             for name in small:
                 persisted(options, serializer)(name)
-    command = [sys.executable, __file__, "read", json.dumps(options), *small]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    libraries = "numpy pandas pytest joblib h5py tables pyarrow.parquet"
+    shown = warm.run([__file__, "read", json.dumps(options), *small], check=True, loaded=libraries).stdout
     expected = {
         serializer: {name: "equal" if name in fits else "absent" for name in small}
         for serializer, (_, fits, _) in SERIALIZERS.items()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 import memo
 from memo import Cache, cli, settings
@@ -85,10 +84,7 @@ def test_off_from_outside(tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("MEMO_MODE", "off")
     else:
         (tmp_path / "pyproject.toml").write_text('[tool.memo]\nmode = "off"\n')
-    done = subprocess.run(
-        [sys.executable, "program.py", str(tmp_path / "place")],
-        cwd=tmp_path, capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
+    done = warm.run(["program.py", tmp_path / "place"], cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("[1] [1] False\n", "")
     assert contents(tmp_path / "place") == before
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gc
 import inspect
 import pickle
-import subprocess
-import sys
 import textwrap
 import warnings
 import weakref
 from pathlib import Path
 
 import pytest
+import warm
 
 import memo
 from memo import Cache, NotCachedError, OptionError, UnkeyableError, persist
@@ -597,8 +596,7 @@ def run(
     folder.mkdir(exist_ok=True)
     (folder / "helper.py").write_text(helper)
     (folder / "script.py").write_text(textwrap.dedent(script.format(rate=rate, place=str(place))))
-    command = [sys.executable, "-W", "error", "-B", str(folder / "script.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run(["-W", "error", "-B", folder / "script.py"])
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memo import _place
@@ -185,7 +185,6 @@ def test_a_newer_format_is_refused_by_name_of_its_maker(tmp_path: Path) -> None:
             use(folder)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a machine with other work is no fault of ours
 @given(content=st.binary(max_size=80) | st.recursive(st.none() | st.integers() | st.text(max_size=3), lambda inner: (
     st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_place.Marker._fields[1:]), inner)
 ), max_leaves=5).map(lambda value: json.dumps(value).encode()))  # fmt: skip
@@ -233,7 +232,7 @@ def _make(folder: str, number: int) -> str:
 
 
 def test_many_processes_and_threads_agree_on_the_first(tmp_path: Path) -> None:
-    with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         for number in range(8):
             folder = str(tmp_path / f"cache{number}")
             asked = list(pool.map(_make, [folder] * 16, range(16)))

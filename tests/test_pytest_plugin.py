@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import warm
+
 SHOP = """
     from memo import persist
 
@@ -48,18 +50,18 @@ class Project:
         """What was computed, and what pytest said. Without ``autoload`` only the plug-ins that matter here: it is faster."""
         computed = self.folder / "computed"
         computed.write_text("")
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *([] if autoload else FEW), *options],
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MEMO_"))},
-                "MEMO_DIR": str(self.folder / "place"),
-                **({} if autoload else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}),
-            },
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *([] if autoload else FEW), *options]
+        environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MEMO_"))},
+            "MEMO_DIR": str(self.folder / "place"),
+            **({} if autoload else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}),
+        }
+        if autoload:  # what is loaded is what is asked
+            done = subprocess.run(
+                [sys.executable, *command], env=environ, cwd=self.folder, capture_output=True, text=True, timeout=100
+            )
+        else:
+            done = warm.run(command, env=environ, cwd=self.folder, loaded="pytest")
         assert done.returncode == status, done.stdout + done.stderr
         return sorted(computed.read_text().splitlines()), done.stdout + done.stderr
 

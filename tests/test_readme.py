@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 import memo
 from memo import _handle, _peers, flags
@@ -23,10 +22,10 @@ def test_code_blocks_run(tmp_path: Path) -> None:
     script = tmp_path / "readme.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
     environment = {**os.environ, "MEMO_DIR": str(tmp_path / "place")}
-    command = [sys.executable, "-W", "error", str(script)]
+    command = ["-W", "error", script]
     for computed in (5, 2):
         # In the second run simulate() is stored: only the modes "refresh" and "off" compute.
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+        done = warm.run(command, cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("computing") <= computed
     assert done.stdout.count("computing") == 2
@@ -57,9 +56,7 @@ def test_everything_is_named() -> None:
 
 @pytest.mark.parametrize("command", ["ls", "stats", "why", "clear", "where"])
 def test_every_command_is_named(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "memo", command, "--help"], capture_output=True, text=True, check=False
-    )
+    done = warm.run(["-m", "memo", command, "--help"])
     assert done.returncode == 0
     assert f"memo {command}" in README
     for option in re.findall(r"--[a-z][a-z-]+", done.stdout):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+import warm
 
 PROGRAM = """
     import os, sys
@@ -38,14 +37,8 @@ class Run:
         (folder / "program.py").write_text(textwrap.dedent(text))
 
     def __call__(self, *line: str, status: int = 0, **environment: str) -> tuple[list[str], str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "memo", "run", *line],
-            env={**os.environ, "MEMO_DIR": str(self.folder / "place"), "TMPDIR": str(self.folder), **environment},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        environ = {**os.environ, "MEMO_DIR": str(self.folder / "place"), "TMPDIR": str(self.folder), **environment}
+        done = warm.run(["-m", "memo", "run", *line], env=environ, cwd=self.folder)
         assert done.returncode == status, done.stderr
         return done.stdout.splitlines(), done.stderr
 

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import os
-import subprocess
 import sys
 import textwrap
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from memo import settings
 from memo.errors import OptionError
@@ -25,14 +25,7 @@ def program(folder: Path, text: str, *arguments: str, **environment: str) -> str
     file = folder / "program.py"
     file.write_text(textwrap.dedent(text), encoding="utf-8")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MEMO_")}
-    done = subprocess.run(
-        [sys.executable, str(file), *arguments],
-        env={**clean, **environment},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = warm.run([file, *arguments], env={**clean, **environment}, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memo import Cache, MemoWarning, _upkeep, sharing
@@ -327,7 +327,6 @@ def test_the_one_computed_last_wins_in_either_direction(tmp_path: Path) -> None:
     assert held_by_front(1) == "new"  # fronts of running programs look again
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.integers(0, 5), st.integers(1, 9)), st.dictionaries(st.integers(0, 5), st.integers(1, 9)))
 def test_a_copy_is_the_union_of_the_newest(here: dict[int, int], there: dict[int, int]) -> None:
     def storage(entries: dict[int, int]) -> Memory:

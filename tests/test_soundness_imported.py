@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import warm
 
 import memo
 
@@ -212,10 +213,7 @@ def test_unchanged_in_another_process(tmp_path: Path, form: str) -> None:
     (tmp_path / "app.py").write_text(PROGRAM.replace("BODY", body).replace("PKG", "package"))
 
     def run(*more: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-W", "error::memo.MemoWarning", "app.py", *more], cwd=tmp_path, capture_output=True, text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(memo.__file__).parents[1])}, timeout=100,
-        )  # fmt: skip
+        done = warm.run(["-W", "error::memo.MemoWarning", "app.py", *more], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -242,8 +240,7 @@ def test_a_module_imported_by_name_inside(tmp_path: Path, lines: str) -> None:
 
     def run(data: str) -> str:
         (tmp_path / "conf.py").write_text(data)
-        command = [sys.executable, "-B", str(script), str(tmp_path / "place")]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return warm.run(["-B", script, tmp_path / "place"], check=True).stdout
 
     assert [run("D = 1"), run("D = 1"), run("D = 2"), run("D = 2"), run("D = 1")] == [
         "computing\n2\n", "2\n", "computing\n3\n", "3\n", "2\n",
@@ -305,10 +302,7 @@ def test_changed_before_memo_sees_it_loaded(tmp_path: Path, name: str) -> None:
     (tmp_path / "app.py").write_text(text)
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-W", "error::memo.MemoWarning", "app.py", *arguments], cwd=tmp_path, capture_output=True,
-            env={**os.environ, "PYTHONPATH": str(Path(memo.__file__).parents[1])}, timeout=100, text=True,
-        )  # fmt: skip
+        done = warm.run(["-W", "error::memo.MemoWarning", "app.py", *arguments], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_fingerprint_values import LAW, VALUES, canon, mutants, rebuilt
+from test_fingerprint_values import VALUES, canon, mutants, rebuilt
 
 from memo.fingerprint import _values, encode, fingerprint
 
@@ -58,7 +58,6 @@ def others() -> Iterator[list[Other]]:
         other.process.communicate(timeout=20)
 
 
-@LAW
 @given(VALUES, st.randoms(use_true_random=False))
 def test_equal_in_another_process_under_another_seed(others: list[Other], value: Any, draw: Any) -> None:
     """And any single mutation differs there as here."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from memo import Cache, OptionError, persist
 
@@ -175,9 +174,7 @@ now[0] += 10
 print(f(1))
 """
     )
-    done = subprocess.run(
-        [sys.executable, str(program), str(tmp_path / "place")], capture_output=True, text=True, timeout=100
-    )
+    done = warm.run([program, tmp_path / "place"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 

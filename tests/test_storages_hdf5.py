@@ -281,7 +281,8 @@ def test_reading_loads_neither_library(tmp_path, kind):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_fork_in_the_middle_of_a_write(tmp_path):
+@pytest.mark.parametrize("forks", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_fork_in_the_middle_of_a_write(tmp_path, forks):
     storages = [kind(tmp_path / kind.__name__) for kind in KINDS]
     image, stop, wrong = made_by_h5py(20_000), threading.Event(), []
 
@@ -296,7 +297,7 @@ def test_a_fork_in_the_middle_of_a_write(tmp_path):
     for thread in threads:
         thread.start()
     try:
-        for _ in range(20):
+        for _ in range(forks):
             child = os.fork()
             if not child:
                 signal.alarm(60)  # a lock that nobody gives back

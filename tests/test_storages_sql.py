@@ -66,8 +66,9 @@ class TestPlainSql(StorageSuite):
     test_processes_share_one_store = test_a_killed_writer_leaves_the_old_entry = None
 
 
-def test_a_stream_of_random_commands(tmp_path):
-    agree(at(tmp_path), count=1000)
+@pytest.mark.parametrize("count", [400, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_stream_of_random_commands(tmp_path, count):
+    agree(at(tmp_path), count=count)
 
 
 def test_a_stream_of_random_commands_in_plain_sql(tmp_path, monkeypatch):
@@ -170,7 +171,8 @@ def test_other_databases_get_names_byte_by_byte_and_big_bodies():
     assert 'COLLATE "C"' in made
 
 
-def test_a_fork_waits_for_what_other_threads_ask(tmp_path):
+@pytest.mark.parametrize("forks", [4, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_fork_waits_for_what_other_threads_ask(tmp_path, forks):
     """SQLite remembers locks in the process: a child that was forked inside a statement would believe it has some."""
     storage, stop, wrong = at(tmp_path), threading.Event(), []
     put(storage)
@@ -186,7 +188,7 @@ def test_a_fork_waits_for_what_other_threads_ask(tmp_path):
     for thread in threads:
         thread.start()
     try:
-        for number in range(10):
+        for number in range(forks):
             child = os.fork()
             if not child:
                 status = 1
@@ -205,7 +207,7 @@ def test_a_fork_waits_for_what_other_threads_ask(tmp_path):
         for thread in threads:
             thread.join()
     assert not wrong
-    assert len(list(storage.scan("f-01/v2"))) == 10
+    assert len(list(storage.scan("f-01/v2"))) == forks
 
 
 def test_two_caches_on_one_url(tmp_path):

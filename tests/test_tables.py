@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import warm
 from pandas.testing import assert_frame_equal, assert_series_equal
 from pyarrow import parquet
 
@@ -303,9 +304,7 @@ for kind in ("pandas", "polars"):
 """
     for name in ("arrow", "parquet"):
         for expected in (2, 0) if name == "arrow" else (0,):
-            shown = subprocess.run(
-                [sys.executable, "-c", program, name], capture_output=True, text=True, check=True
-            ).stdout
+            shown = warm.run(["-c", program, name], check=True, loaded="numpy pandas polars pyarrow.parquet").stdout
             assert shown.count("computing") == expected
             assert "pandas 4049955000 datetime64[us, UTC]" in shown or "pandas 4049955000 datetime64[ns, UTC]" in shown
             assert "polars 4049955000 String" in shown

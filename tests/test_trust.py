@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from memo import Cache, MemoWarning, OptionError, _entry, events
 from memo.model import Head
@@ -141,7 +140,5 @@ f(1), f(2), f(2), f.refresh(2), f.why(1), f.why(3), f.entries(), f.get(1), f.del
 """
     )
     for _ in "12":
-        done = subprocess.run(
-            [sys.executable, str(program), str(tmp_path / "place")], capture_output=True, text=True, timeout=120
-        )
+        done = warm.run([program, tmp_path / "place"])
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -24,6 +24,7 @@ class SerializerSuite:
     refused: tuple[Any, ...] = ()
     #: False for formats that have no end of their own (text, bytes): only the cache's digest tells that one was cut off
     tells_its_end = True
+    _stored: list[bytes]
 
     def make(self) -> Serializer:
         raise NotImplementedError("override make() to return your serializer")
@@ -58,6 +59,13 @@ class SerializerSuite:
     def stored(self, value: Any) -> bytes:
         return b"".join(self.make().dump(value))
 
+    def samples(self) -> Iterator[tuple[Any, bytes]]:
+        """Each value of the zoo, a new one, with its bytes, which are made once for all tests that only load them."""
+        kind = type(self)
+        if "_stored" not in vars(kind):
+            kind._stored = [self.stored(value) for value in self.zoo()]
+        return zip(self.zoo(), kind._stored, strict=True)
+
     def test_is_a_serializer(self) -> None:
         serializer = self.make()
         assert isinstance(serializer, Serializer)
@@ -68,13 +76,12 @@ class SerializerSuite:
         assert suffix == "" or (suffix.startswith(".") and suffix[1:].isalnum() and suffix.islower()), suffix
 
     def test_gives_back_equal_values_of_the_same_type(self) -> None:
-        for value in self.zoo():
-            back = self.make().load(memoryview(self.stored(value)))
+        for value, data in self.samples():
+            back = self.make().load(memoryview(data))
             assert self.same(value, back), f"{_short(value)} came back as {_short(back)}"
 
     def test_gives_back_the_same_from_every_kind_of_memory(self) -> None:
-        for value in self.zoo():
-            data = self.stored(value)
+        for value, data in self.samples():
             for kind, view in _views(data):
                 assert self.same(value, self.make().load(view)), f"{_short(value)} from {kind}"
 
@@ -102,15 +109,15 @@ class SerializerSuite:
             assert self.same(twin, back), f"{_short(twin)} changed after it was stored"
 
     def test_changes_of_a_loaded_value_do_not_show_in_the_next(self) -> None:
-        for value in self.zoo():
-            data = self.stored(value)
+        for value, data in self.samples():
             view = memoryview(data)  # read-only: what a front or a database hands out again and again
             _change(self.make().load(view))
             assert self.same(value, self.make().load(view)), f"{_short(value)} was changed by its receiver"
 
     def test_arrays_come_back_writable(self) -> None:
-        for value in self.zoo():
-            data = self.stored(value)
+        for value, data in self.samples():
+            if next(_arrays(value), None) is None:
+                continue
             for kind, view in _views(data):
                 for array in _arrays(self.make().load(view)):
                     assert array.flags.writeable, f"a read-only array in {_short(value)}, loaded from {kind}"
@@ -129,8 +136,7 @@ class SerializerSuite:
     def test_what_was_cut_off_never_comes_back_as_another_value(self) -> None:
         if not self.tells_its_end:
             return
-        for value in self.zoo():
-            data = self.stored(value)
+        for value, data in self.samples():
             for length in _lengths(len(data)):
                 try:
                     back = self.make().load(memoryview(data)[:length])
