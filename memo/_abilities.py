@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from .errors import DamagedError
 from .model import Item, Record
 from .protocols import Batch, Heads, Locks, Look, Purge, Ranks, Storage, Words
 
@@ -88,11 +89,16 @@ class EntryWords:
         self._storage = storage
 
     def word(self, scope: str, /) -> int:
-        record = self._storage.read(f"words/{scope}")
+        try:
+            record = self._storage.read(f"words/{scope}")
+        except DamagedError:  # what it was nobody knows, so all that was stored under it counts as cleared
+            return self._write(scope, new_word())
         return 0 if record is None else record.mark
 
     def bump(self, scope: str, /) -> int:
-        word = new_word(self.word(scope))
+        return self._write(scope, new_word(self.word(scope)))
+
+    def _write(self, scope: str, word: int) -> int:
         self._storage.write(f"words/{scope}", (), bytes, size=0, mark=word)
         return word
 
@@ -169,7 +175,7 @@ class ThreadLocks:
     """Named locks of this process, each there only as long as somebody holds or wants it. Timeout -1 waits for ever."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._named: dict[str, tuple[threading.Lock, int]] = {}
 
     def lock(self, name: str, timeout: float, /) -> AbstractContextManager[bool]:

@@ -27,7 +27,7 @@ SILENCE = 60.0  #: seconds without a beat after which nobody waits any longer
 _BEAT = 5.0  #: seconds between two
 _TICK = 1.0
 _IDLE = 10  #: ticks without any computation after which the thread ends
-_DAY = 86400.0
+_HOUR = 3600.0
 
 
 _thread: Any = None
@@ -98,7 +98,7 @@ def _tell(place: Flights, entries: list[Any], now: float, told: dict[Flights, tu
             storage.remove(_own())
         elif entries != before or now - written >= _BEAT:
             if not before:
-                _sweep(storage, now)
+                sweep(storage, now)
             import json
 
             about = {
@@ -145,12 +145,26 @@ def processes(storage: Storage, now: float | None = None) -> Iterator[dict[str, 
     for item in list(storage.scan("flights")):
         try:
             record = storage.read(item.name)
-            told = {} if record is None else json.loads(bytes(record.body))
-            known = type(told) is dict and {"host", "pid", "beat", "flights"} <= told.keys()
-            if known and (now is None or _lives(told, now)):
-                yield {**told, "name": item.name}
-        except ValueError:
+            told: Any = None if record is None else json.loads(bytes(record.body))
+        except (ValueError, RecursionError):
             continue
+        # a record has no digest: what is not as this memo writes it is not believed
+        known = _fits(told, _RECORD) and all(_fits(one, _FLIGHT) for one in told["flights"])
+        if known and (now is None or _lives(told, now)):
+            yield {**told, "name": item.name}
+
+
+_NUMBER = (int, float)
+_RECORD: dict[str, Any] = {
+    "host": str, "pid": int, "started": (int, type(None)), "beat": _NUMBER, "flights": list,
+}  # fmt: skip
+_FLIGHT: dict[str, Any] = {
+    "key": str, "function": str, "since": _NUMBER, "holds": bool, "within": (str, type(None)), "waits": list,
+}  # fmt: skip
+
+
+def _fits(told: Any, fields: dict[str, Any]) -> bool:
+    return type(told) is dict and all(isinstance(told.get(name), kind) for name, kind in fields.items())
 
 
 def _lives(told: dict[str, Any], now: float) -> bool:
@@ -159,10 +173,10 @@ def _lives(told: dict[str, Any], now: float) -> bool:
     return bool(now - told["beat"] < SILENCE)
 
 
-def _sweep(storage: Storage, now: float) -> None:
-    """Records of processes that were killed."""
+def sweep(storage: Storage, now: float) -> None:
+    """Takes away the records of processes that were killed; on another host, of those that are silent for an hour."""
     for told in list(processes(storage)):
-        if not _lives(told, now) and (told["host"] == _host() or now - told["beat"] > _DAY):
+        if not _lives(told, now) and (told["host"] == _host() or now - told["beat"] > _HOUR):
             storage.remove(told["name"])
 
 

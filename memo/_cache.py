@@ -10,7 +10,7 @@ import os
 import sys
 from _thread import RLock
 from errno import EACCES
-from time import time
+from time import monotonic, time
 from typing import Any
 
 from . import _entry, events
@@ -18,7 +18,7 @@ from ._body import Bodies
 from ._location import DEFAULT, Default, checked_location
 from ._opened import Opened, open_place
 from ._place import absolute, is_url, shown
-from .errors import DamagedError, OptionError, UnreachableError, UnstorableError
+from .errors import OptionError, UnreachableError, UnstorableError
 from .model import Call, Fresh, Head, Hit, Miss, Raised, Record, Stale
 from .protocols import CachePersist, Codec, Policy, Serializer, Storage
 
@@ -400,7 +400,7 @@ class Cache:
             else:
                 self._verify(call.key, record)
                 head = _entry.unpack(packed, call.function)
-        except DamagedError as error:
+        except Exception as error:  # DamagedError; and in a foreign database anything may stand in a column
             return Miss(call, self.trouble("read", error, "damaged: "))
         if head.created < since:
             return Miss(call, "mode refresh")
@@ -465,6 +465,8 @@ class Cache:
                     opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=suffix)
                 opened.room.used(call.key, head, head.created)
             opened.name(call)
+            if monotonic() >= opened.sweep_at:
+                opened.sweep()
         except Exception as error:
             self.trouble("store", error, call=call)
             return None

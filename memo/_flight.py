@@ -214,7 +214,7 @@ class LockFile:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._file = -1
         self.stores: Any = _Changing()
         _all.add(self)
@@ -237,8 +237,9 @@ class LockFile:
     def _open(self) -> int:
         if self._file < 0:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = _group.opened(self._path, os.open(self._path, flags, 0o600))
+            self._file = _group.opened(self.path, os.open(self.path, flags, 0o600))
             try:
+                os.utime(self._file)  # it is in use: see _litter
                 if os.fstat(self._file).st_size < 8:
                     os.ftruncate(self._file, 8)  # only ever grows; what it holds is any number
                 self.stores = memoryview(mmap(self._file, 8)).cast("Q")
@@ -250,8 +251,8 @@ class LockFile:
         """The lock of a name where the platform has no locks of its own on open files."""
         from filelock import FileLock
 
-        os.makedirs(self._path + "s", 0o700, exist_ok=True)
-        path = os.path.join(self._path + "s", name.replace("/", "-"))
+        os.makedirs(self.path + "s", 0o700, exist_ok=True)
+        path = os.path.join(self.path + "s", name.replace("/", "-"))
         return FileLock(path, mode=0o600, thread_local=False)
 
     def byte(self, offset: int, kind: int) -> bool:

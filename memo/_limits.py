@@ -14,7 +14,7 @@ with what was evicted last as the floor for new ones, so that old riches fade ("
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
+from _thread import RLock
 from _weakrefset import WeakSet
 from atexit import register
 from contextlib import contextmanager
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .model import Head, Item
     from .protocols import Storage
 
+PATIENCE = 30.0  #: seconds that a store waits for its turn
+SHORT = 0.1  #: seconds that it waits after it has been in vain for so long, until somebody gets a turn again
 _FILE, _COUNTS = "limits.map", 32  #: four numbers of eight bytes
 _SLACK = 20  #: one in so many entries, or bytes, goes more than is needed
 _BATCH = 200  #: entries taken out between two looks
@@ -79,7 +81,8 @@ class Room:
         self.limits, self.storage, self.ranks = limits, storage, _abilities.ranks(storage)
         self._path = os.path.join(folder, _FILE) if folder else ""
         self._heads, self._remove = _abilities.heads(storage), _abilities.remover(storage)
-        self._take, self.turn = take, allocate_lock()
+        self._take, self.turn = take, RLock()  # a finalizer or a signal handler may come in between
+        self._impatient_until = 0.0
         self._count: Any = None  # entries, bytes, and how many and how much was evicted
         self._uses: dict[str, float] = {}
         self._written = monotonic()
@@ -124,9 +127,14 @@ class Room:
     def _alone(self) -> Iterator[None]:
         with self.turn:
             pause = 0.0002
+            until = monotonic() + (PATIENCE if monotonic() > self._impatient_until else SHORT)
             while (lock := self._take("limits/turn")) is False:
+                if monotonic() > until:
+                    self._impatient_until = monotonic() + 10 * PATIENCE
+                    raise TimeoutError(f"another process kept others from storing for {PATIENCE:g} s: is it stopped?")
                 sleep(pause)
                 pause = min(pause * 1.5, 0.01)
+            self._impatient_until = 0.0
             try:
                 yield
             finally:
@@ -239,7 +247,7 @@ _all: WeakSet[Room] = WeakSet()
 
 def _after_fork() -> None:
     for room in list(_all):
-        room.turn = allocate_lock()  # the thread that held it is not there to let go
+        room.turn = RLock()  # the thread that held it is not there to let go
 
 
 if hasattr(os, "register_at_fork"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from _weakrefset import WeakSet
 from contextlib import suppress
+from time import monotonic, time
 
 from . import _abilities, _group, _upkeep, events
 from ._flight import Flights, LockFile
@@ -80,6 +81,7 @@ class Opened:
         single = place and not url and os.path.isfile(place)  # a file that memo export made
         self._marker = place if single else os.path.join(place, MARKER) if place and not url else ""
         self._unmarked = url
+        self.sweep_at = 0.0  #: when to sweep next, by the monotonic clock
         self._named: set[str] = set()
         self.histories: dict[str, Any] = {}  #: of the functions that computed something here, for explain
 
@@ -106,14 +108,21 @@ class Opened:
         if scope not in self._named:
             self.mark()
             name = f"names/{scope}"
-            if self.heads.head(name) is None:
+            if not self._is_there(name):
                 body = call.function.encode("utf-8", "surrogatepass")
                 self.storage.write(name, [body], lambda: b"", size=len(body), mark=0)
             self._named.add(scope)
 
+    def _is_there(self, name: str) -> bool:
+        """Whether there is such a record; a damaged one is written anew."""
+        try:
+            return self.heads.head(name) is not None
+        except DamagedError:
+            return False
+
     def mark(self) -> None:
         """What is behind a URL says, like a folder, who made it; without it the command line takes it for foreign."""
-        if self._unmarked and self.heads.head(_PLACE) is None:
+        if self._unmarked and not self._is_there(_PLACE):
             text = text_of(new_marker(self.place.partition("://")[0]))
             self.storage.write(_PLACE, [text], lambda: b"", size=len(text), mark=0)
         self._unmarked = False
@@ -212,6 +221,19 @@ class Opened:
             return _abilities.purge(self.storage).purge(scope, mark, limit) >= limit
         except Exception:
             return False
+
+    def sweep(self) -> None:
+        """Once an hour, with a store: takes away what killed processes left behind. Nothing to warn of where it can't."""
+        from . import _litter
+
+        self.sweep_at = monotonic() + _litter.STALE
+        try:
+            if not self._marker:
+                _litter.sweep(self.storage, "", self.lock_file.path)
+            elif time() - os.lstat(self._marker).st_mtime > _litter.STALE:  # nothing is that old in a new place
+                _litter.sweep(self.storage, self.place, self.lock_file.path)
+        except Exception:
+            return
 
     def heal(self, error: Exception) -> None:
         """A ruined database is set aside and made anew, so that the next call stores again."""

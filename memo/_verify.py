@@ -8,12 +8,11 @@ with a key that is not known, of another format) is said, and stays.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from . import _entry
-from ._place import MARKER, TEMPORARY, read_marker
+from . import _entry, _litter
+from ._place import MARKER, read_marker
 from ._upkeep import Filters, entries
 from .errors import DamagedError
 from .model import Record
@@ -21,8 +20,6 @@ from .model import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .protocols import Storage
-
-STALE = 3600.0  #: seconds after which what was written aside is nobody's any more
 
 
 class Finding(NamedTuple):
@@ -72,19 +69,18 @@ def verify(
 def litter(storage: Storage, folder: str = "", *, repair: bool = False) -> Iterator[Finding]:
     """What is no entry: of the storage, as far as it can say, and of the place itself."""
     findings = getattr(storage, "findings", None)
+    told = set()
     if findings is not None:
         for kind, what, why in findings(repair):
+            told.add(what)
             yield Finding(kind, what, why, "", repair)
     if not folder:
         return
-    for name in os.listdir(folder):
-        path = os.path.join(folder, name)
-        if name.startswith(TEMPORARY) and time.time() - os.lstat(path).st_mtime > STALE:
+    for path, why in _litter.lying(folder, -1.0):
+        if path not in told:
             if repair:
-                os.unlink(path)
-            yield Finding(
-                "litter", path, "left behind by a process that was killed while it made the place", "", repair
-            )
+                _litter.discard(path)
+            yield Finding("litter", path, why, "", repair)
     if not os.path.lexists(os.path.join(folder, MARKER)) and read_marker(folder) is not None:
         yield Finding("damaged", os.path.join(folder, MARKER), "it is gone; CACHEDIR.TAG has what it said")
 

@@ -296,3 +296,30 @@ def test_a_process_of_one_thread_is_forked_and_goes_on_beating(tmp_path: Path, m
 
     assert f(1) == 1
     assert seen == [0, True]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b"7",
+        b'{"host": 1, "pid": "../../x", "beat": "then", "flights": 7}',
+        b'{"host": "h", "pid": 1, "started": 1, "beat": 1, "flights": [{"key": 7}, null]}',
+        b'{"host": "h", "pid": 1, "started": 1, "beat": NaN, "flights": [7]}',
+    ],
+    ids=["empty", "half", "deep", "a number", "other kinds", "other flights", "no time"],
+)
+def test_records_that_are_not_as_memo_writes_them_are_not_believed(tmp_path: Path, record: bytes) -> None:
+    import time
+
+    from memo import _beats
+
+    storage = Cache(tmp_path / "place").storage
+    storage.write("flights/h-1", [record], bytes, size=len(record), mark=0)
+    assert list(_beats.processes(storage)) == []
+    wait = _beats.Wait(storage, None, "a/b/c")
+    wait._looked -= 10
+    assert wait.is_over() is False
+    _beats.sweep(storage, time.time())

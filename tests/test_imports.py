@@ -19,7 +19,7 @@ LEAVES = {"_forks", "_group", "errors", "model", "_peers", "_tag", "_units", "_l
 CONTRACTS = LEAVES | {"protocols", "_abilities"}
 PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {
-    "_beats", "_call", "_clearing", "_entry", "_flight", "_front", "_limits", "_place", "_project", "_saved", "_sweep", "_upkeep", "_uses", "_verify", "events", "settings",
+    "_beats", "_call", "_clearing", "_entry", "_flight", "_front", "_limits", "_litter", "_place", "_project", "_saved", "_sweep", "_upkeep", "_uses", "_verify", "events", "settings",
 }  # fmt: skip
 ENGINE = {"_body", "_cache", "_contradictions", "_dependencies", "_items", "_location", "_opened", "explain", "sharing"}
 FACE = {

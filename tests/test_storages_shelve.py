@@ -1,6 +1,7 @@
 """What only the shelf promises: plain ``shelve`` opens it, one flavour of dbm for ever, and nothing decoded but data."""
 
 import dbm
+import errno
 import importlib
 import json
 import os
@@ -160,3 +161,53 @@ def test_is_private_whatever_the_umask(tmp_path):
 def test_a_flavour_that_does_not_exist_is_refused_at_once(tmp_path):
     with pytest.raises(ValueError, match=r"flavour is one of .*dbm\.dumb"):
         Shelve(tmp_path, flavour="bsddb")
+
+
+def test_a_kill_in_the_index_of_dbm_dumb_loses_nothing(tmp_path, monkeypatch):
+    storage = Shelve(tmp_path, flavour="dbm.dumb")
+    for number in range(5):
+        storage.write(f"f/v/{number}", [b"x" * 100], lambda: b"head", size=100, mark=0)
+    whole = (tmp_path / "shelf.dir").read_bytes()
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("memo.storages._dumb.os.replace", killed)
+        with pytest.raises(Killed):
+            storage.write("f/v/5", [b"x" * 100], lambda: b"head", size=100, mark=0)
+    with open(tmp_path / "shelf.dir", "r+b") as file:
+        file.truncate(len(file.read()) - 7)  # and what was appended for the new one is torn
+    assert whole in (tmp_path / "shelf.dir").read_bytes()
+    again = Shelve(tmp_path)
+    assert {item.name for item in again.scan()} == {f"f/v/{number}" for number in range(5)}
+    again.write("f/v/6", [b"y"], lambda: b"head", size=1, mark=0)
+    assert len(list(Shelve(tmp_path).scan())) == 6
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_disk_or_another_program_in_the_way_is_no_damage(tmp_path, monkeypatch):
+    import sqlite3
+
+    storage = Shelve(tmp_path, flavour="dbm.dumb")
+    put(storage, b"x")
+
+    def locked(*_):  # as dbm.sqlite3 has it
+        try:
+            raise sqlite3.OperationalError("database or disk is full")
+        except sqlite3.Error as error:
+            raise OSError(str(error))
+
+    def held(*_):  # as dbm.gnu has it, where plain shelve has it open
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    for fails in (locked, held):
+        with monkeypatch.context() as patch:
+            patch.setattr("memo.storages._dumb.open", fails)
+            with pytest.raises(OSError) as raised:
+                storage.read(NAME)
+        assert not storage.ruined(raised.value)
+    assert bytes(storage.read(NAME).body) == b"x"

@@ -23,7 +23,7 @@ from .. import _forks, _group
 from ..errors import PlaceError
 from ._disk import make_folder
 from ._lock import FolderLock
-from ._payload import discard, sync
+from ._payload import discard, set_aside, sync
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ class Database:
         self.timeout = timeout
         self.queue = FolderLock(os.path.join(folder, "entries.lock"), timeout)
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._list = threading.Lock()
+        self._list = threading.RLock()
         self._last: tuple[int, int] | None = None  # the file that was opened last
         self.here = _Here(self)
 
@@ -323,7 +323,7 @@ class Database:
 
     def drop(self) -> None:
         """In a forked child: what could not be closed before the fork is neither used nor closed."""
-        self._list = threading.Lock()
+        self._list = threading.RLock()
         for connection in self.connections():
             if connection.db is not None:
                 _inherited.append(connection.db)
@@ -349,7 +349,7 @@ class Database:
             aside = f"{self.path}.damaged-{number}"
             for rest in ("-wal", "-shm", ""):  # the log first: it must never meet a new database
                 try:
-                    os.rename(self.path + rest, aside + rest)
+                    set_aside(self.path + rest, aside + rest)
                 except FileNotFoundError:
                     pass
 

@@ -40,7 +40,7 @@ class Leases:
         self.left: dict[
             str, str
         ] = {}  # tokens that the store may still have: who comes next here need not wait for them
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._renewing = False
 
     def lock(self, name: str, timeout: float, /) -> Lease:

@@ -17,6 +17,7 @@ from zlib import crc32
 
 from .. import _group
 from ._disk import is_network, make_folder
+from ._payload import set_aside
 
 try:
     import fcntl
@@ -24,6 +25,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 PATIENCE = 1.0  #: seconds that a turn on a name waits for another process
+SHORT = 0.1  #: seconds that a lock is waited for where it was waited for in vain just now: its holder may be stopped
 
 _all: weakref.WeakSet[FolderLock | Turns] = weakref.WeakSet()
 
@@ -42,6 +44,7 @@ class FolderLock:
         self.gate: threading.RLock | None = None  # whoever wants in waits for this one first
         self._depth = 0
         self._file = -1
+        self._impatient_until = 0.0
 
     def __enter__(self) -> None:
         if (gate := self.gate) is not None and not self._depth:
@@ -58,6 +61,7 @@ class FolderLock:
                     self._take()
                 except BlockingIOError:
                     self._wait()
+                self._impatient_until = 0.0
             self._depth += 1
         except BaseException:
             mutex.release()
@@ -100,7 +104,7 @@ class FolderLock:
             self._file = _group.opened(self.path, os.open(self.path, flags, 0o600))
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EISDIR):  # no file of memo's: out of the way
-                os.rename(self.path, f"{self.path}.damaged")
+                set_aside(self.path, f"{self.path}.damaged")
                 self._file = _group.opened(self.path, os.open(self.path, flags, 0o600))
                 return
             if error.errno not in (errno.EROFS, errno.EACCES):
@@ -108,7 +112,8 @@ class FolderLock:
             self._file = os.open(self.path, flags & ~(os.O_RDWR | os.O_CREAT) | os.O_RDONLY)  # enough for a lock
 
     def _wait(self) -> None:
-        until = time.monotonic() + self.timeout
+        patience = self.timeout if time.monotonic() > self._impatient_until else min(SHORT, self.timeout)
+        until = time.monotonic() + patience
         pause = 0.00005
         while True:
             time.sleep(pause)
@@ -116,6 +121,7 @@ class FolderLock:
                 return self._take()
             except BlockingIOError:
                 if time.monotonic() > until:
+                    self._impatient_until = time.monotonic() + 10 * self.timeout
                     raise TimeoutError(f"another process kept {self.path} locked for {self.timeout:g} s")
             pause = min(pause * 1.5, 0.002)
 

@@ -29,7 +29,7 @@ FIRST, LONGEST = 1.0, 60.0  #: seconds of the first pause, and of the longest
 _SMALL = 1 << 16  #: bytes; a larger body may take its time
 
 #: of the six abilities and of what storages offer to those over them: trips, and what is no trip
-_TRIPS = ("read_many", "rank", "lowest", "ranked", "totals", "purge", "stamp", "remove_if", "reset", "compact")
+_TRIPS = ("read_many", "rank", "lowest", "ranked", "totals", "purge", "stamp", "remove_if", "reset", "compact", "sweep")
 _SHORT = ("head", "word", "bump")
 _PLAIN = ("watch", "ruined", "close")
 
@@ -241,12 +241,12 @@ def _patient(storage: Storage, timeout: float) -> Patient:
     return Patient(storage, timeout=timeout)
 
 
-_guard = threading.Lock()  # one for all: it is held for a moment, and only while something is down
+_guard = threading.RLock()  # one for all: it is held for a moment, and only while something is down
 
 
 def _after_fork() -> None:
     global _guard
-    _guard = threading.Lock()  # the thread that held it is not there to let go
+    _guard = threading.RLock()  # the thread that held it is not there to let go
 
 
 if hasattr(os, "register_at_fork"):

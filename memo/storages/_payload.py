@@ -14,6 +14,7 @@ from ..model import Buffer
 from ._disk import make_folder
 from ._parts import views
 
+STALE = 3600.0  # seconds after which what was written aside is nobody's any more
 GATHER = 1024  # buffers that one writev takes
 CHUNK = 1 << 22  # bytes gathered before they are written
 RESERVE = 1 << 20  # from this size on the room is reserved first: faster, and a full disk is known at once
@@ -71,6 +72,16 @@ def discard(path: str) -> None:
         from shutil import rmtree
 
         rmtree(path, ignore_errors=True)  # follows no links
+
+
+def set_aside(path: str, target: str) -> None:
+    """Renames what is damaged, in place of what was there before it; how long it stays is counted from now."""
+    discard(target)
+    os.rename(path, target)
+    try:
+        os.utime(target, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # of another user; Windows
+        pass
 
 
 def age(path: str) -> float:

@@ -227,6 +227,12 @@ class Spill:
     def reset(self) -> None:
         self._each("reset")
 
+    def sweep(self, orphaned: Callable[[str], bool] | None = None, /) -> None:
+        if (own := getattr(self.small, "sweep", None)) is not None:
+            own(orphaned)
+        if (own := getattr(self.big, "sweep", None)) is not None:
+            own(lambda name: self._body(name) is None)
+
     def compact(self) -> None:
         for _ in self._orphans(repair=True):
             pass
@@ -248,11 +254,12 @@ class Spill:
         """Bodies without a stub, for over an hour: their writers were killed in between."""
         ranked = getattr(self._big_ranks, "ranked", None)
         for _, written, item in ranked("", 1 << 62) if ranked is not None else ():
-            if time.time() - written > _STALE and self._body(item.name) is None:
-                if repair:
-                    with self._turns[item.name]:
-                        if self._body(item.name) is None:
-                            self.big.remove(item.name)
+            if time.time() - written <= _STALE:
+                continue
+            stamp, found = self._stamp(item.name), self._big_heads.head(item.name)
+            if found is not None and found[0] == item.head and self._body(item.name) is None:
+                if repair:  # that very one, not what another process is just putting in its place
+                    self._remove_if(item.name, stamp)
                 yield "litter", item.name, "a body that nothing points to: its writer was killed"
 
     def _each(self, method: str) -> None:

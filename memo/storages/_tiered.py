@@ -289,6 +289,9 @@ class Tiered:
     def compact(self) -> None:
         self._each("compact")
 
+    def sweep(self, orphaned: Callable[[str], bool] | None = None, /) -> None:
+        self._each("sweep")
+
     def _each(self, method: str) -> None:
         for storage in (self.near, self.far):
             if own := getattr(storage, method, None):

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ..errors import DamagedError, PlaceError
 from ..model import Buffer, Item, Record
+from ._payload import STALE, age, unlink
 
 FORMAT = 1
 _MANIFEST, _INDEX, _BODIES = "memo.json", "index", "bodies"
@@ -194,6 +195,7 @@ class NewArchive:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(os.fspath(path))
+        _sweep(self.path)
         self._aside = f"{self.path}.{os.urandom(8).hex()}.tmp"
         self._rows: dict[str, Row] = {}
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -273,6 +275,15 @@ class NewArchive:
                 pass
             self._file.close()
             os.unlink(self._aside)
+
+
+def _sweep(path: str) -> None:
+    """What killed exports to the same file left beside it over an hour ago."""
+    folder, file = os.path.split(path)
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        middle = name.removeprefix(file + ".").removesuffix(".tmp")
+        if len(name) == len(file) + 21 and len(middle) == 16 and age(os.path.join(folder, name)) > STALE:
+            unlink(os.path.join(folder, name))
 
 
 def _fixed(name: str) -> zipfile.ZipInfo:

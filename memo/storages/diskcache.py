@@ -25,6 +25,7 @@ from ..errors import DamagedError, OptionError
 from ..model import Buffer, Item, Record
 from ._disk import make_folder
 from ._lease import Leases
+from ._payload import STALE, age, discard, set_aside
 from ._value import ABOUT, START, head_of, record_of, value_of
 
 _LEASE = 15.0  #: seconds for which a lock outlives a holder that died
@@ -114,12 +115,18 @@ class Diskcache:
 
     def word(self, scope: str, /) -> int:
         key = "memo:word:" + scope
-        found = self._get(key)
+        try:
+            found = self._get(key)
+        except DamagedError:
+            found = ""
         if found is None:
             self._at(key, make=True).add(key, time.time_ns() // 1000)
             found = self._get(key)
-        if type(found) is not int:
-            raise DamagedError(f"the word of {scope} is no number")
+        if (
+            type(found) is not int
+        ):  # what it was nobody knows: another one, so all that was stored under it counts as cleared
+            found = time.time_ns() // 1000
+            self._at(key, make=True).set(key, found)
         return found
 
     def bump(self, scope: str, /) -> int:
@@ -134,17 +141,22 @@ class Diskcache:
         for one in self._caches:
             one.close()
 
+    def sweep(self, orphaned: Callable[[str], bool] | None = None, /) -> None:
+        """Takes away what was left behind, over an hour ago, by those who were killed while they made a folder."""
+        for folder in self._folders if self._own else ():
+            for name in os.listdir(folder):
+                path = os.path.join(folder, name)
+                if name.endswith(".new") and age(path) > STALE:
+                    discard(path)
+
     def _reset(self) -> None:
         """Sets a ruined cache aside as ``<folder>.damaged``; the next write makes a new one."""
-        import shutil
-
         with _opening:
             self.close()
             self._caches = []
             (folder,) = self._folders
-            shutil.rmtree(folder + ".damaged", ignore_errors=True)
             try:
-                os.rename(folder, folder + ".damaged")
+                set_aside(folder, folder + ".damaged")
             except FileNotFoundError:
                 pass  # another process was first
 
@@ -288,7 +300,7 @@ def _new(path: str) -> int:
 
 
 _all: weakref.WeakSet[Diskcache] = weakref.WeakSet()
-_opening = threading.Lock()
+_opening = threading.RLock()
 
 
 def _before_fork() -> None:
@@ -298,7 +310,7 @@ def _before_fork() -> None:
 
 def _after_fork() -> None:
     global _opening
-    _opening = threading.Lock()  # the thread that held it is not there to let go
+    _opening = threading.RLock()  # the thread that held it is not there to let go
 
 
 _forks.register(_before_fork, after_in_child=_after_fork)

@@ -16,6 +16,7 @@ kill in the middle of a removal may lose what was put there in that very moment,
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -27,8 +28,7 @@ from . import _payload
 from ._entry_file import ONE_FILE, EntryFile, checked, end_of, is_payload, name_of, payload_of, stem_of
 from ._lock import NameLocks, Turns
 from ._mirror import Mirror
-
-STALE = 3600.0  # seconds after which a file written aside is nobody's any more
+from ._payload import STALE
 
 
 class Files:
@@ -159,8 +159,7 @@ class Files:
                     end = entry.end()
             except (OSError, DamagedError):  # removed meanwhile, or damaged: reading it says so
                 continue
-            before = os.path.relpath(os.path.dirname(folder), self.folder).replace(os.sep, "/")
-            yield end.written / 1e9, Item(f"{before}/{name_of(file)}", end.size + len(end.head), end.mark, end.head)
+            yield end.written / 1e9, Item(self._name(folder, file), end.size + len(end.head), end.mark, end.head)
 
     # -- what it does better than a fall-back could
 
@@ -200,6 +199,36 @@ class Files:
         return self._mirror.watch(scope)
 
     # -- upkeep
+
+    def sweep(self, orphaned: Callable[[str], bool] | None = None, /) -> None:
+        """Takes away what killed writers left behind over an hour ago. Folders in which nothing changed since are not read.
+
+        ``orphaned(name)``: says of an entry that was written since the last time whether nothing points to it.
+        """
+        self._sweep()
+        if not os.path.isdir(self.folder):
+            return
+        since = self._last_swept() - 2 * STALE
+        for folder, file in self._walk(self.folder, 0, since):
+            path = os.path.join(folder, file)
+            if is_payload(file):
+                if _payload.age(path) > STALE and not _is_named(path):
+                    _payload.unlink(path)
+            elif orphaned is not None:
+                name, stamp = self._name(folder, file), _stamp(path)
+                if time.time() - stamp[1] / 1e9 > STALE and orphaned(name):
+                    self.remove_if(name, stamp)  # unless it was written anew in this moment
+
+    def _last_swept(self) -> float:
+        """In seconds since the epoch; from now on it is this moment."""
+        path = os.path.join(self.folder, "_swept")
+        try:
+            before = os.lstat(path).st_mtime
+        except FileNotFoundError:
+            before = 0.0
+        _payload.discard(path)
+        os.close(_payload.create(path))
+        return before
 
     def compact(self) -> None:
         """Removes what killed writers left behind, and empty folders."""
@@ -267,8 +296,16 @@ class Files:
         folder = self._folders[prefix] = os.path.join(self.folder, *map(checked, prefix.split("/")))
         return folder
 
-    def _walk(self, folder: str, level: int) -> Iterator[tuple[str, str]]:
-        """(folder, file) of everything under a folder that stands for ``level`` components of names."""
+    def _name(self, folder: str, file: str) -> str:
+        """The entry's name, from where its file lies."""
+        above = os.path.relpath(os.path.dirname(folder), self.folder).replace(os.sep, "/")
+        return f"{above}/{name_of(file)}"
+
+    def _walk(self, folder: str, level: int, since: float = 0.0) -> Iterator[tuple[str, str]]:
+        """(folder, file) of everything under a folder that stands for ``level`` components of names.
+
+        ``since``: only from folders in which something came or went after that, in seconds since the epoch.
+        """
         try:
             with os.scandir(folder) as found:
                 entries = list(found)
@@ -277,12 +314,14 @@ class Files:
         for entry in entries:
             if level and entry.name[0] == "_":
                 try:
+                    if since > 0 and entry.stat(follow_symlinks=False).st_mtime < since:
+                        continue
                     files = os.listdir(entry.path)
                 except (FileNotFoundError, NotADirectoryError):
                     continue
                 yield from ((entry.path, file) for file in files)
             elif level < 2 and entry.name[0] != "_" and entry.is_dir(follow_symlinks=False):
-                yield from self._walk(entry.path, level + 1)
+                yield from self._walk(entry.path, level + 1, since)
 
     def _find(self, path: str) -> EntryFile | None:
         """The entry's file, open. Where a crash left it in both forms, the one written last."""
@@ -359,6 +398,15 @@ def _unlink_same(path: str, inode: tuple[int, int], alone: bool) -> None:
     except (FileNotFoundError, FileExistsError):
         pass
     _payload.unlink(aside)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """As `Files.stamp`; of a file that is gone by now, no file's."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return 0, time.time_ns()
+    return status.st_ino, status.st_mtime_ns
 
 
 def _unlink_payload(path: str, alone: bool) -> None:

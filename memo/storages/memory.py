@@ -18,7 +18,7 @@ class Memory:
     def __init__(self) -> None:
         self._entries: dict[str, Record] = {}
         self._words: dict[str, array[int]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer or a signal handler may come in between
         self._written: dict[str, float] = {}
         ranks = ScannedRanks(self, self._listed)
         self.rank, self.lowest, self.ranked, self.totals = ranks.rank, ranks.lowest, ranks.ranked, ranks.totals

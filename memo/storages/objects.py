@@ -23,7 +23,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from .._abilities import EntryWords, ScannedRanks, new_word
@@ -33,6 +33,7 @@ from ._disk import make_folder
 from ._entry_file import END_SIZE, checked, end_of, fields_of
 from ._lock import Turns
 from ._parts import views
+from ._payload import STALE
 
 _HEAD = 4096  # bytes from the end in which nearly every head fits
 _WHOLE = 1 << 18  # bytes from the end in which most entries fit
@@ -165,7 +166,12 @@ class Objects:
 
     def word(self, scope: str, /) -> int:
         name = f"words/{scope}"
-        if (found := self.head(name)) is None:
+        try:
+            found = self.head(name)
+        except DamagedError:  # what it was nobody knows: another one, so all that was stored under it counts as cleared
+            self.remove(name)
+            found = None
+        if found is None:
             try:
                 self._write(name, (), bytes, 0, new_word(), **_CREATE.get(self.scheme, {}))
             except FileExistsError:
@@ -191,6 +197,18 @@ class Objects:
         """A bucket that is missing or closed to us has answered."""
         answers = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, MemoError)
         return isinstance(error, OSError) and not isinstance(error, answers)
+
+    def sweep(self, orphaned: Callable[[str], bool] | None = None, /) -> None:
+        """Takes away what killed writers left behind over an hour ago, where objects are written aside and moved."""
+        if self.scheme in _AT_ONCE:
+            return
+        try:
+            found = self._ask("ls", f"{self._system()[1]}/_new", detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for info in found:
+            if time() - _written(info) > STALE:
+                self._ask("rm_file", info["name"])
 
     # -- listings: names, sizes and times come with them, heads do not
 

@@ -22,18 +22,17 @@ from ..model import Buffer, Item, Record
 from ._disk import make_folder
 from ._lock import FolderLock
 from ._parts import join
+from ._payload import set_aside
 
 FLAVOURS = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")  # the best first
+# fmt: off
 _NOT_DAMAGE = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.EIO,
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO,
+    errno.ENOMEM, errno.EINTR, errno.EBUSY, errno.EAGAIN, errno.ENOLCK, errno.ESTALE, errno.ETIMEDOUT,
 )
+# fmt: on
+#: what SQLite says, as an operational error, of a database that is damaged
+_OTHER_SCHEMA = ("no such", "malformed", "has no column")
 PAGE = 100  # entries of a listing read under one lock
 
 
@@ -44,8 +43,7 @@ class _RuinedError(DamagedError):
 class Shelve:
     """Entries of ``folder/shelf``, in the ``flavour`` of dbm given, or the best that this Python has.
 
-    ``timeout``: seconds to wait for others. A kill in the middle of a write may cost a file of dbm.dumb its last entries;
-    a file of dbm.sqlite3 can't be read where nothing can be written.
+    ``timeout``: seconds to wait for others. A file of dbm.sqlite3 can't be read where nothing can be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, flavour: str | None = None, timeout: float = 30.0) -> None:
@@ -125,7 +123,7 @@ class Shelve:
             for file in os.listdir(self.folder):
                 if file.startswith(("shelf", "shelve.json")) and not file.endswith((".lock", ".damaged")):
                     path = os.path.join(self.folder, file)
-                    os.replace(path, path + ".damaged")
+                    set_aside(path, path + ".damaged")
 
     # -- the file
 
@@ -148,7 +146,7 @@ class Shelve:
                 finally:
                     shelf.close()
             except Exception as error:  # of dbm alone: nothing else is done with an open shelf
-                if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
+                if not _is_damage(error):
                     raise
                 raise self._ruined(f"{self._path} is not what {flavour} wrote ({error!r})")
 
@@ -162,6 +160,8 @@ class Shelve:
         except FileNotFoundError:
             return self._make() if write else None
         except (ValueError, KeyError, TypeError) as error:
+            if self.flavour is not None:  # only the label is damaged
+                return self._make() if write else self.flavour
             raise self._ruined(f"{self._label} does not say which dbm the shelf beside it is of ({error})")
         if self.flavour not in (None, named):
             raise PlaceError(f"{self.folder} is a shelf of {named}, not of {self.flavour}: use another location")
@@ -170,7 +170,15 @@ class Shelve:
     def _make(self) -> str:
         named = self.flavour or best_flavour()
         make_folder(self.folder)
-        _module(named, self._label).open(self._path, "n", 0o600).close()  # before its label: then "r" finds a file
+        dbm = _module(named, self._label)  # its file is made before its label: then "r" finds one
+        try:
+            if self.flavour is None:
+                raise DamagedError("what lies there may be of another flavour")
+            dbm.open(self._path, "c", 0o600).close()  # else it has only lost its label
+        except Exception as error:
+            if not _is_damage(error):
+                raise
+            dbm.open(self._path, "n", 0o600).close()
         new = self._label + ".new"
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as label:
             json.dump({"flavour": named}, label)
@@ -183,6 +191,10 @@ class Shelve:
 
 
 def _module(flavour: str, label: str) -> Any:
+    if flavour == "dbm.dumb":
+        from . import _dumb
+
+        return _dumb
     try:
         return importlib.import_module(flavour)
     except ImportError:
@@ -199,6 +211,14 @@ def best_flavour() -> str:
             continue
         return flavour
     raise PlaceError("this Python has no dbm module at all")
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether it lies in the file, and not in the disk, in rights, or in another program that has the file open."""
+    cause = error.__context__  # dbm.sqlite3 raises an OSError without a number from within
+    if type(cause).__name__ == "OperationalError":
+        return any(part in str(cause) for part in _OTHER_SCHEMA)
+    return not (isinstance(error, OSError) and error.errno in _NOT_DAMAGE)
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

@@ -18,6 +18,7 @@ except ImportError:
     raise ImportError('the storage Sql needs the package SQLAlchemy: pip install "memo-persist[sqlalchemy]"') from None
 
 from .._abilities import EntryWords
+from ..errors import DamagedError
 from ..model import Buffer, Item, Record
 from ._parts import join
 from ._sql_database import Database
@@ -177,11 +178,14 @@ class Sql:
         return self._database.run(self._do.table, work, 0, together=together)
 
     def _items(self, statement: sa.Select[Any], values: Mapping[str, object]) -> list[Item]:
-        return [Item(*row) for row in self._rows(statement, values)]
+        rows = self._rows(statement, values)
+        return [Item(name, size, mark, head) for name, size, mark, head in rows if _fit(head, mark, size)]
 
     def _records(self, statement: sa.Select[Any], values: Mapping[str, object]) -> dict[str, Record]:
         found = {}
         for name, head, mark, size, written, body in self._rows(statement, values):
+            if not _fit(head, mark, size) or isinstance(body, (str, int, float)):  # SQLite takes anything in any column
+                raise DamagedError(f"the row of {name} is not as it was written")
             if body is None and (body := self._pieces(name, size - len(head), written)) is None:
                 again = self.read(name)  # written anew while it was read
                 if again is not None:
@@ -199,6 +203,10 @@ class Sql:
                 return None
             body[at : at + PIECE] = rows[0][0]
         return body
+
+
+def _fit(head: Any, mark: Any, size: Any) -> bool:
+    return isinstance(head, (bytes, memoryview)) and type(mark) is type(size) is int
 
 
 def _sql(url: str, table: str, timeout: float) -> Sql:

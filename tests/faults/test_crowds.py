@@ -1,0 +1,272 @@
+"""Many at once: processes on cold keys, forks and pools while threads are in the database, readers under all upkeep.
+
+Right values, one computation a key, nothing said, no hang. The forms by default take a few seconds; the long ones are slow.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import KINDS
+
+from memo import Cache, MemoWarning
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+def value(x: int) -> bytes:
+    return b"%06d" % x * (20_000 if x % 10 == 9 else 10)  # each tenth beyond what is kept in rows
+
+
+def persisted(folder: Path, kind: str, **options: Any) -> tuple[Cache, Any]:
+    log = str(folder.parent / "computed")
+
+    def f(x: int) -> bytes:
+        file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(file, b"%d\n" % x)
+        os.close(file)
+        return value(x)
+
+    cache = Cache(folder, storage=kind, **options)
+    return cache, cache.persist(f, name="crowd.f", code="off", version=1)
+
+
+def quiet(work: Callable[[], object]) -> None:
+    """Not a word of memo's, in any thread."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        work()
+    assert [str(one.message) for one in caught if issubclass(one.category, MemoWarning)] == []
+
+
+def forked(work: Callable[[], object]) -> int:
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            quiet(work)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return child
+
+
+def ended(children: list[int]) -> None:
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * len(children)
+
+
+# ------------------------------------------------------------------------------------------------------ cold keys
+
+
+def crowd(folder: Path, kind: str, processes: int, rounds: int, shuffled: bool) -> None:
+    """Processes that all begin at once on a place that is not there, and all ask for every key."""
+    reading, writing = os.pipe()
+
+    def work(number: int) -> None:
+        os.close(writing)
+        os.read(reading, 1)
+        f, order = persisted(folder / "place", kind)[1], list(range(rounds))
+        if shuffled:
+            random.Random(number).shuffle(order)
+        for x in order:
+            assert f(x) == value(x)
+
+    children = [forked(lambda number=number: work(number)) for number in range(processes)]
+    os.close(writing)
+    ended(children)
+    os.close(reading)
+    computed = sorted(map(int, (folder / "computed").read_text().split()))
+    assert computed == list(range(rounds)), "each of them once"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_few_processes_on_cold_keys(memory: Path, kind: str) -> None:
+    crowd(memory, kind, 6, 30, shuffled=kind == "files")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("kind", [*KINDS, "shelve"])
+def test_32_processes_and_200_rounds_on_cold_keys(memory: Path, kind: str, shuffled: bool) -> None:
+    crowd(memory, kind, 32, 200, shuffled)
+
+
+# ---------------------------------------------------------------------------------- readers while all else goes on
+
+
+def upkeep(folder: Path, cache: Cache, f: Any) -> list[Callable[[], object]]:
+    return [
+        f.cache_clear,
+        lambda: cache.clear("crowd.*", older_than=0),
+        cache.prune,
+        cache.storage.compact,  # type: ignore[attr-defined]
+        lambda: cache.export(folder / "all.memo"),
+        lambda: cache.import_(folder / "all.memo", trust=True) if (folder / "all.memo").exists() else None,
+        lambda: f.delete(3),
+        lambda: f.refresh(4),
+        cache.verify,
+    ]
+
+
+def read_under_upkeep(folder: Path, kind: str, readers: int, processes: int, rounds: int) -> None:
+    cache, f = persisted(folder / "place", kind, max_entries=12)
+    f(0)
+    stop = threading.Event()
+    wrong: list[object] = []
+
+    def read(start: int, wanted: Callable[[], bool]) -> None:
+        x, g = start, persisted(folder / "place", kind)[1]
+        while wanted():
+            x = (x + 7) % 20
+            if g(x) != value(x):
+                wrong.append(x)
+
+    def guarded(start: int) -> None:
+        try:
+            read(start, lambda: not stop.is_set())
+        except BaseException:
+            wrong.append(traceback.format_exc())
+
+    def in_process(start: int) -> None:
+        parent = os.getppid()
+        read(start, lambda: not (folder / "stop").exists() and os.getppid() == parent)
+        assert wrong == []
+
+    def all_of_it() -> None:
+        threads = [threading.Thread(target=guarded, args=(start,)) for start in range(readers)]
+        for thread in threads:
+            thread.start()
+        works = upkeep(folder, cache, f)
+        try:
+            for number in range(rounds):
+                works[number % len(works)]()
+                within = sum(entry.head is not None for entry in f.entries())
+                assert within <= 12, "the limit holds at every moment"
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(60)
+
+    children = [forked(lambda start=start: in_process(start)) for start in range(processes)]
+    try:
+        quiet(all_of_it)
+    finally:
+        (folder / "stop").touch()
+        ended(children)
+    assert wrong == []
+    assert Cache(folder / "place").verify()[2] == ()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_readers_while_others_clear_evict_compact_and_export(memory: Path, kind: str) -> None:
+    read_under_upkeep(memory, kind, readers=2, processes=1, rounds=18)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", KINDS)
+def test_readers_while_others_clear_evict_compact_and_export_for_long(memory: Path, kind: str) -> None:
+    read_under_upkeep(memory, kind, readers=4, processes=4, rounds=300)
+
+
+# --------------------------------------------------------------------- threads x processes x fork, spawn, forkserver
+
+POOLS = """
+import multiprocessing, os, sys, threading
+from memo import MemoWarning, persist
+
+@persist(location=sys.argv[1], storage=sys.argv[2])
+def square(x):
+    return [x * x] * (20_000 if x % 10 == 9 else 10)
+
+def right(x):
+    return [x * x] * (20_000 if x % 10 == 9 else 10)
+
+def work(x):
+    wrong = []
+    def again():
+        if square(x) != right(x) or square(x + 1) != right(x + 1):
+            wrong.append(x)
+    threads = [threading.Thread(target=again) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return not wrong
+
+def busy(stop, number):
+    x = 10_000 * number
+    while not stop.is_set():
+        x += 1
+        assert square(x) == right(x)
+
+def forks(times):
+    # from a thread, beside another one that forks too
+    for number in range(times):
+        child = os.fork()
+        if not child:
+            os._exit(0 if square(number) == right(number) and square(-number) == right(-number) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+if __name__ == "__main__":
+    processes, keys, times = map(int, sys.argv[3:6])
+    stop, failed = threading.Event(), []
+    def watched(function, *args):
+        try:
+            function(*args)
+        except BaseException as error:
+            failed.append(repr(error))
+    threads = [threading.Thread(target=watched, args=(busy, stop, number)) for number in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for number, method in enumerate(sys.argv[6:]):
+        with multiprocessing.get_context(method).Pool(processes) as pool:
+            start = 1000 * number
+            assert all(pool.map(work, range(start, start + keys), chunksize=3))
+    forking = [threading.Thread(target=watched, args=(forks, times)) for _ in range(2)]
+    for thread in forking:
+        thread.start()
+    for thread in forking:
+        thread.join()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failed == [], failed
+    assert all(square.is_cached(1000 * number + x) for number in range(len(sys.argv[6:])) for x in range(keys))
+    print("well")
+"""
+
+
+def pools(tmp_path: Path, kind: str, *arguments: object) -> None:
+    script = tmp_path / "pools.py"
+    script.write_text(POOLS)
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-X", "faulthandler", str(script)]
+    done = subprocess.run(
+        [*command, str(tmp_path / "place"), kind, *map(str, arguments)], capture_output=True, text=True, timeout=600
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("well\n", "", 0)
+
+
+@pytest.mark.timeout(600)
+def test_pools_and_forks_while_other_threads_are_in_the_database(tmp_path: Path) -> None:
+    pools(tmp_path, "sqlite", 2, 9, 5, "fork", "spawn")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", [*KINDS, "shelve"])
+def test_pools_and_forks_for_long(tmp_path: Path, kind: str) -> None:
+    pools(tmp_path, kind, 4, 60, 40, "fork", "spawn", "forkserver", "fork")
