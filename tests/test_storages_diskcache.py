@@ -94,8 +94,7 @@ def test_a_row_that_would_be_unpickled_is_refused_unread(tmp_path, executed):
             attempt()
     assert list(storage.scan()) == []
     plant(tmp_path / "place", "memo:word:f", blob)
-    with pytest.raises(DamagedError):
-        storage.word("f")
+    assert storage.word("f") == storage.word("f") > 10**12, "another word, so that nothing stored before is taken"
     put(storage)
     assert storage.read(NAME).body == b"body"
     assert executed == []
