@@ -13,13 +13,17 @@ A signed entry has the same layout; its digest is keyed (blake3's own mode for t
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
-from itertools import chain
 from struct import Struct, error
 from typing import Any
 
 from .errors import DamagedError
 from .model import Buffer, Head, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
 
 FORMAT = 1
 DIGEST = 16  #: bytes
@@ -136,7 +140,6 @@ def unpack(data: bytes, function: str = "") -> Head:
 
 
 BEGINNING = 16  #: bytes of a head that `beginnings` reads
-_STARTS, _TIMES, _SECONDS = (Struct(layout).iter_unpack for layout in ("<4s12x", "<4xd4x", "<12xf"))
 
 
 def beginnings(heads: bytes) -> tuple[int, float, list[float]]:
@@ -144,14 +147,27 @@ def beginnings(heads: bytes) -> tuple[int, float, list[float]]:
 
     The two times are left out where there are none.
     """
-    starts = [start for (start,) in _STARTS(heads)]
-    damaged = len(starts) - starts.count(_PREFIX) - starts.count(_SIGNED)
-    if damaged:
-        good = (n for n, start in enumerate(starts) if start in (_PREFIX, _SIGNED))
-        heads = b"".join(heads[n * BEGINNING : (n + 1) * BEGINNING] for n in good)
-    times = list(chain.from_iterable(_TIMES(heads)))
-    seconds = sum(chain.from_iterable(_SECONDS(heads)))
-    return damaged, seconds, [min(times), max(times)] if times else []
+    count, good = len(heads) // BEGINNING, (_PREFIX, _SIGNED)
+    if any(heads[at::BEGINNING] != _PREFIX[at : at + 1] * count for at in range(4)):
+        starts = (heads[at : at + BEGINNING] for at in range(0, len(heads), BEGINNING))
+        heads = b"".join(start for start in starts if start[:4] in good)
+    times, seconds = _column(heads, "d", 4), _column(heads, "f", 12)
+    return count - len(times), sum(seconds), [min(times), max(times)] if times else []
+
+
+def _column(heads: bytes, kind: str, at: int) -> array[float]:
+    """The numbers that lie ``at`` this byte of each: byte by byte of all, since a step of Python for each takes far longer."""
+    from array import array
+
+    column: array[float] = array(kind)
+    size = column.itemsize
+    data = bytearray(len(heads) // BEGINNING * size)
+    for byte in range(size):
+        data[byte::size] = heads[at + byte :: BEGINNING]
+    column.frombytes(data)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column
 
 
 def _read_texts(texts: bytes, length: int) -> tuple[str, tuple[str, ...], bytes]:

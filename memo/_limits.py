@@ -3,8 +3,8 @@
 Who stores takes the place's turn, makes room, writes, and lets the next one go. How full the place is is kept in a small
 mapped file that only stores count up and only evictions count down: it is never too low. (Beside it is counted what was
 evicted, by whatever process.) What is cleared or replaced meanwhile makes it too high, so before anything is evicted the
-storage is asked for the truth. A twentieth more than is
-needed goes at once, so that on a full place most stores evict nothing.
+storage is asked for the truth. A twentieth more than is needed goes at once, 500 entries at most, so that on a full place
+most stores evict nothing, and none waits for long.
 
 Which goes first is the rank's to say: by last use ("lru"), or by the seconds that an entry saves for each of its bytes,
 with what was evicted last as the floor for new ones, so that old riches fade ("cost": GreedyDual-Size, Cao and Irani,
@@ -17,6 +17,7 @@ import os
 from _thread import RLock
 from _weakrefset import WeakSet
 from atexit import register
+from collections import Counter
 from contextlib import contextmanager
 from time import monotonic, sleep
 
@@ -24,20 +25,21 @@ from . import _abilities, _group, events
 from ._entry import unpack
 from ._units import show_bytes
 from .errors import DamagedError
-from .model import Event
+from .model import Cheap, Event, Item
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from typing import Any
 
-    from .model import Head, Item
+    from .model import Head
     from .protocols import Storage
 
 PATIENCE = 30.0  #: seconds that a store waits for its turn
 SHORT = 0.1  #: seconds that it waits after it has been in vain for so long, until somebody gets a turn again
 _FILE, _COUNTS = "limits.map", 32  #: four numbers of eight bytes
-_SLACK = 20  #: one in so many entries, or bytes, goes more than is needed
+_SLACK, _MOST = 20, 500  #: one in so many entries, or bytes, goes more than is needed; so many entries at most
 _BATCH = 200  #: entries taken out between two looks
 _PENDING, _EVERY = 100, 5.0  #: uses kept until they are written together, and seconds
 _NEVER = float("-inf")  #: the rank of what was never ranked
@@ -98,17 +100,22 @@ class Room:
         if limits.max_size is not None and size > limits.max_size:
             yield False
             return
-        with self._alone():
-            count = self._counted()
-            if self._over(count[0] + 1, count[1] + size):
-                count[0], count[1] = self.ranks.totals("")
-                if self._heads.head(name) is not None:
-                    count[0] -= 1  # it is replaced
+        with self.turn:
+            lock = self._alone()
+            try:
+                count = self._count or self._counted()
                 if self._over(count[0] + 1, count[1] + size):
-                    self._make_room(count, name, size)
-            count[0] += 1
-            count[1] += size
-            yield True
+                    count[0], count[1] = self.ranks.totals("")
+                    if self._heads.head(name) is not None:
+                        count[0] -= 1  # it is replaced
+                    if self._over(count[0] + 1, count[1] + size):
+                        self._make_room(count, name, size)
+                count[0] += 1
+                count[1] += size
+                yield True
+            finally:
+                if not isinstance(lock, bool):
+                    lock.__exit__(None, None, None)
 
     def used(self, name: str, head: Head, now: float) -> None:
         """Note that an entry was stored, or served."""
@@ -123,9 +130,10 @@ class Room:
 
     # -- inside
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with self.turn:
+    def _alone(self) -> AbstractContextManager[bool] | bool:
+        """The place's turn among processes: a lock, entered, or True where there is none to be had."""
+        lock: AbstractContextManager[bool] | bool = self._take("limits/turn")
+        if lock is False:
             pause = 0.0002
             until = monotonic() + (PATIENCE if monotonic() > self._impatient_until else SHORT)
             while (lock := self._take("limits/turn")) is False:
@@ -134,12 +142,8 @@ class Room:
                     raise TimeoutError(f"another process kept others from storing for {PATIENCE:g} s: is it stopped?")
                 sleep(pause)
                 pause = min(pause * 1.5, 0.01)
-            self._impatient_until = 0.0
-            try:
-                yield
-            finally:
-                if lock is not True:
-                    lock.__exit__(None, None, None)
+        self._impatient_until = 0.0
+        return lock
 
     def _over(self, entries: int, size: int) -> bool:
         limits = self.limits
@@ -149,65 +153,80 @@ class Room:
 
     def _make_room(self, count: Any, name: str, size: int) -> None:
         limits = self.limits
-        entries = count[0] + 1 + (limits.max_entries or 0) // _SLACK
-        need = count[1] + size + (limits.max_size or 0) // _SLACK
+        mean = count[1] // max(count[0], 1)
+        entries = count[0] + 1 + min((limits.max_entries or 0) // _SLACK, _MOST)
+        need = count[1] + size + min((limits.max_size or 0) // _SLACK, _MOST * mean)
         gone = freed = 0
         self.flush()
         while self._over(entries - gone, need - freed):
-            most = _BATCH if limits.max_entries is None else min(_BATCH, max(1, entries - gone - limits.max_entries))
-            batch = self._lowest(name, most)
+            most = _BATCH if limits.max_size is not None else min(_BATCH, entries - gone - (limits.max_entries or 0))
+            batch, take_out = self._lowest(name, most)
             if not batch:
                 break  # nothing that could go: another process has emptied it meanwhile
             going = []
-            for rank, item in batch:
+            for one in batch:
                 if not self._over(entries - gone, need - freed):
                     break
-                going.append(item)
-                gone, freed = gone + 1, freed + item.size
-                self._floor = max(self._floor or 0.0, rank)
-            self._remove([item.name for item in going])
-            for item in going:
-                self._tell(item)
+                going.append(one)
+                gone, freed = gone + 1, freed + one.size
+                self._floor = max(self._floor or 0.0, one.rank)
+            take_out(going)
+            self._tell(going)
         count[0] -= gone
         count[1] -= freed
         count[2] += gone
         count[3] += freed
 
-    def _tell(self, item: Item) -> None:
-        scope = item.name.partition("/")[0]
-        self.evicted[scope] = self.evicted.get(scope, 0) + 1
+    def _tell(self, gone: list[Cheap]) -> None:
+        for scope, entries in Counter(one.scope for one in gone).items():
+            self.evicted[scope] = self.evicted.get(scope, 0) + entries
+            events.count(self._function(scope), evicted=entries)
+        if events.wanted("evict"):
+            for one in gone:
+                key = one.ticket.name if type(one.ticket) is Item else one.scope
+                events.emit(Event("evict", self._function(one.scope), key, str(self.limits), 0.0, one.size))
+
+    def _function(self, scope: str) -> str:
         function = self._names.get(scope)
         if function is None:
             record = self.storage.read(f"names/{scope}")
             function = scope if record is None else bytes(record.body).decode("utf-8", "surrogatepass")
             self._names[scope] = function
-        events.count(function, evicted=1)
-        if events.wanted("evict"):
-            events.emit(Event("evict", function, item.name, str(self.limits), 0.0, item.size))
+        return function
 
-    def _lowest(self, name: str, most: int) -> list[tuple[float, Item]]:
-        """What goes first, with its rank: never the entry that is being replaced.
+    def _lowest(self, name: str, most: int) -> tuple[list[Cheap], Callable[[list[Cheap]], object]]:
+        """What goes first, never the entry that is being replaced, and what takes it out.
 
         What has no rank goes first, except what was stored just now, by a process that has yet to write down its rank.
         """
-        found = [one for one in self._ranked(most + 1) if one[1].name != name]
-        if all(rank != _NEVER for rank, _ in found):
-            return found
-        newest = max((_created(item) for _, item in found), default=0.0)
-        first = [one for one in found if one[0] != _NEVER or _created(one[1]) < newest - _YOUNG]
-        return first or found
+        storage: Any = self.storage
+        briefly = hasattr(storage, "cheapest") and not events.wanted("evict")  # which tells their names
+        found: list[Cheap] | None = storage.cheapest(most, name) if briefly else None
+        take_out = self._take_out if found is None else storage.take_out
+        if found is None:
+            found = [one for one in self._ranked(most + 1) if one.ticket.name != name]
+        if all(one.rank != _NEVER for one in found):
+            return found, take_out
+        newest = max((one.written for one in found), default=0.0)
+        first = [one for one in found if one.rank != _NEVER or one.written < newest - _YOUNG]
+        return first or found, take_out
 
-    def _ranked(self, n: int) -> list[tuple[float, Item]]:
+    def _take_out(self, gone: list[Cheap]) -> None:
+        self._remove([one.ticket.name for one in gone])
+
+    def _ranked(self, n: int) -> list[Cheap]:
         ranked = getattr(self.ranks, "ranked", None)
-        if ranked is None:
-            return [(0.0, item) for item in self.ranks.lowest("", n)]
-        return [(rank, item) for rank, _, item in ranked("", n)]
+        found = [(0.0, 0.0, item) for item in self.ranks.lowest("", n)] if ranked is None else ranked("", n)
+        return [
+            Cheap(rank, written or _created(item), item.size, item.name.partition("/")[0], item)
+            for rank, written, item in found
+        ]
 
     def _rank(self, head: Head, now: float) -> float:
         if self.limits.evict == "lru":
             return now
         if self._floor is None:  # where those before this process had got to
-            self._floor = max((rank for rank, _ in self._ranked(1) if rank != _NEVER), default=0.0)
+            self._floor = max((one.rank for one in self._ranked(1) if one.rank != _NEVER), default=0.0)
         return self._floor + head.seconds / max(head.size, 1)
 
     def _counted(self) -> Any:

@@ -129,6 +129,16 @@ class Bulk(NamedTuple):
     heads: bytes  #: the first bytes of each head, one after the other, each as long as was asked for
 
 
+class Cheap(NamedTuple):
+    """An entry that goes first where room is made, as briefly as a storage can say it."""
+
+    rank: float  #: -inf: never ranked
+    written: float  #: seconds since the epoch
+    size: int  #: head and body, in bytes
+    scope: str
+    ticket: Any  #: by which the storage takes it out; where it is an Item, that is the entry
+
+
 class Event(NamedTuple):
     """What ``memo.on_event`` hands to a listener."""
 

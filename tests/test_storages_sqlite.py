@@ -408,6 +408,46 @@ def test_counting_goes_on_in_every_process(tmp_path):
     assert [item.name for item in storage.lowest("", 5)] == ["f-01/v1/b"]
 
 
+def test_what_is_new_is_counted_once_whatever_becomes_of_it(tmp_path):
+    """An insert is one row of news, carried over later: what is removed or replaced before that must come out right."""
+    storage = Sqlite(tmp_path)
+    put(storage, "f-01/v1/a", b"1234")
+    assert storage.totals("") == (1, 8)
+    for name in "bcd":
+        put(storage, f"f-01/v1/{name}", b"1234")
+    storage.remove("f-01/v1/b")
+    put(storage, "f-01/v1/c", b"123456")
+    storage.remove("f-01/v1/d")
+    put(storage, "f-01/v1/d", b"12")
+    for _ in range(2):
+        assert storage.totals("") == (3, 8 + 10 + 6)
+        assert [item.name[-1] for item in storage.lowest("", 5)] == ["a", "c", "d"]
+    assert storage._database.rows("SELECT count(*) FROM news") == [(0,)]
+    storage.rank({"f-01/v1/a": 5.0, "f-01/v1/d": 1.0})
+    briefly = storage.cheapest(5, "f-01/v1/c")
+    assert [(one.rank, one.size, one.scope) for one in briefly] == [(1.0, 6, "f-01"), (5.0, 8, "f-01")]
+    storage.take_out(briefly)
+    assert [item.name[-1] for item in storage.scan()] == ["c"]
+    assert storage.totals("") == (1, 10)
+
+
+def test_a_database_that_counts_in_the_way_of_before_counts_on(tmp_path):
+    storage = Sqlite(tmp_path)
+    put(storage, "f-01/v1/a", b"1234")
+    for statement in (
+        "CREATE TABLE totals(prefix INTEGER PRIMARY KEY, entries INTEGER NOT NULL, bytes INTEGER NOT NULL)",
+        "INSERT INTO totals VALUES(1, 1, 8)",
+        "CREATE INDEX lowest ON ranks(rank, written)",
+        "CREATE TRIGGER inserted AFTER INSERT ON entries BEGIN UPDATE totals SET entries = entries + 1; END",
+    ):
+        storage._database.change(statement, ())
+    put(storage, "f-01/v1/b", b"1234")
+    assert storage.totals("") == (2, 16)
+    put(storage, "f-01/v1/c", b"1234")
+    assert storage.totals("") == (3, 24)
+    assert [item.name[-1] for item in storage.lowest("", 5)] == ["a", "b", "c"]
+
+
 def test_many_are_removed_at_once_and_big_ones_with_their_bodies(tmp_path):
     spill = Spill(Sqlite(tmp_path / "small"), Files(tmp_path / "big"), above=100)
     for name, body in zip("abcd", [b"", b"x" * 200, b"", b"x" * 200], strict=True):

@@ -3,11 +3,16 @@
 Counting and ordering are done by triggers, which are made the first time that somebody asks for a total or for the
 lowest: from then on every process that writes to this database keeps them exact, in the same transaction. A store
 without limits never has them, and its inserts cost nothing more.
+
+A store under limits appends one row to ``news``, a page that is written again and again, where sums, ranks and their order
+would be three pages, each written for every store. Who ranks or asks for the lowest carries the news over, many at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from sqlite3 import Cursor
 from typing import Any
 
 from ..model import Bulk, Item
@@ -20,33 +25,48 @@ RESULT = f"prefix IN (SELECT id FROM prefixes WHERE {_UNDER})"
 
 _COUNT = """
 BEGIN;
+DROP TRIGGER IF EXISTS inserted;
+DROP TRIGGER IF EXISTS replaced;
+DROP TRIGGER IF EXISTS removed;
+DROP TABLE IF EXISTS totals;
+DROP INDEX IF EXISTS lowest;
 CREATE TABLE totals(prefix INTEGER PRIMARY KEY, entries INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE news(k INTEGER NOT NULL, prefix INTEGER NOT NULL, size INTEGER NOT NULL);
 INSERT INTO totals SELECT prefix, count(*), sum(size) FROM entries GROUP BY prefix;
 DELETE FROM ranks WHERE k NOT IN (SELECT k FROM entries);
 INSERT OR IGNORE INTO ranks SELECT k, NULL, written FROM entries;
 CREATE INDEX lowest ON ranks(rank, written);
 CREATE TRIGGER inserted AFTER INSERT ON entries BEGIN
-    INSERT INTO totals VALUES(new.prefix, 1, new.size)
-        ON CONFLICT(prefix) DO UPDATE SET entries = entries + 1, bytes = bytes + excluded.bytes;
-    INSERT INTO ranks VALUES(new.k, NULL, new.written) ON CONFLICT(k) DO UPDATE SET rank = NULL, written = excluded.written;
+    INSERT INTO news VALUES(new.k, new.prefix, new.size);
 END;
 CREATE TRIGGER replaced AFTER UPDATE ON entries BEGIN
-    UPDATE totals SET entries = entries - 1, bytes = bytes - old.size WHERE prefix = old.prefix;
+    INSERT INTO totals VALUES(old.prefix, -1, -old.size)
+        ON CONFLICT(prefix) DO UPDATE SET entries = entries - 1, bytes = bytes + excluded.bytes;
     INSERT INTO totals VALUES(new.prefix, 1, new.size)
         ON CONFLICT(prefix) DO UPDATE SET entries = entries + 1, bytes = bytes + excluded.bytes;
     UPDATE ranks SET written = new.written WHERE k = new.k;
 END;
 CREATE TRIGGER removed AFTER DELETE ON entries BEGIN
-    UPDATE totals SET entries = entries - 1, bytes = bytes - old.size WHERE prefix = old.prefix;
+    INSERT INTO totals VALUES(old.prefix, -1, -old.size)
+        ON CONFLICT(prefix) DO UPDATE SET entries = entries - 1, bytes = bytes + excluded.bytes;
     DELETE FROM ranks WHERE k = old.k;
 END;
 COMMIT;
 """
+_ASKED = "SELECT 1 FROM sqlite_master WHERE name = 'news'"
+_CARRY = (
+    """INSERT INTO totals SELECT prefix, count(*), sum(size) FROM news WHERE 1 GROUP BY prefix
+        ON CONFLICT(prefix) DO UPDATE SET entries = entries + excluded.entries, bytes = bytes + excluded.bytes""",
+    # of what was removed since there is nothing to be ranked
+    "INSERT OR IGNORE INTO ranks SELECT e.k, NULL, e.written FROM news CROSS JOIN entries e ON e.k = news.k",
+    "DELETE FROM news",
+)
 
 
 def totals(database: Database, scope: str) -> tuple[int, int]:
     if _counting(database):
-        query = f"SELECT sum(entries), sum(bytes) FROM totals WHERE {RESULT}"
+        all_of = "SELECT prefix, entries, bytes FROM totals UNION ALL SELECT prefix, 1, size FROM news"
+        query = f"SELECT sum(entries), sum(bytes) FROM ({all_of}) WHERE {RESULT}"
     else:
         query = f"SELECT count(*), sum(size) FROM entries WHERE {RESULT}"
     rows = database.rows(query, {"scope": scope})
@@ -55,11 +75,10 @@ def totals(database: Database, scope: str) -> tuple[int, int]:
 
 #: whether a record lies in a page of its own row, and has 16 bytes of head and body
 _SHORT = "size BETWEEN 16 AND 3999"
-_HEAD = f"hex(substr(record, iif(substr(record, {SHORT}, 1) = x'FF', {LONG + 1}, {SHORT + 1}), :length))"
-_BULK = (
-    "SELECT min(mark), max(mark), count(*), total({short}), total(iif({short}, size, 0)), {heads}"
-    " FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number AND :length <= 16"
-)
+_HEAD = f"substr(record, iif(substr(record, {SHORT}, 1) = x'FF', {LONG + 1}, {SHORT + 1}), :length)"
+_HERE = "FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number AND"
+#: blobs pass group_concat as they are; as texts in hexadecimal they would take twice the time
+_HEADS = f"CAST(group_concat({_HEAD}, '') AS BLOB)"
 
 
 def bulk(
@@ -69,21 +88,21 @@ def bulk(
 
     What is too long or too short for that comes as ``listed`` gives it, of a condition and its values.
     """
-    heads = f"group_concat(iif({_SHORT}, {_HEAD}, NULL), '')" if length else "''"
-    query = _BULK.format(short=_SHORT, heads=heads)
+    heads = _HEADS if 0 < length <= 16 else "NULL"
+    query = f"SELECT min(mark), max(mark), count(*), total(size), {heads} {_HERE} {_SHORT}"
     for number, prefix in database.rows(f"SELECT id, prefix FROM prefixes WHERE {_UNDER}", {"scope": scope}):
         first = salt(prefix) & ~LOW
         where = {"first": first, "last": first | LOW, "number": number, "length": length}
-        ((low, high, found, *one),) = database.rows(query, where)
+        ((low, high, *one),) = database.rows(query, where)
         ones = [(low, *one)]
         if low != high:
-            asked = "SELECT DISTINCT mark FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number"
-            marked = [{**where, "mark": mark} for (mark,) in database.rows(asked, where)]
-            ones = [(one["mark"], *database.rows(f"{query} AND mark = :mark", one)[0][3:]) for one in marked]
-        for mark, short, size, texts in ones:
+            marks = database.rows(f"SELECT DISTINCT mark {_HERE} {_SHORT}", where)
+            marked = [{**where, "mark": mark} for (mark,) in marks]
+            ones = [(one["mark"], *database.rows(f"{query} AND mark = :mark", one)[0][2:]) for one in marked]
+        for mark, short, size, starts in ones:
             if short:
-                yield Bulk(prefix, mark, int(short), int(size), bytes.fromhex(texts or ""))
-        if found > sum(short for _, short, _, _ in ones):
+                yield Bulk(prefix, mark, short, int(size), starts or b"")
+        if database.rows(f"SELECT 1 {_HERE} NOT {_SHORT} LIMIT 1", where):
             yield from listed(f"k BETWEEN ? AND ? AND prefix = ? AND NOT {_SHORT}", (first, first | LOW, number))
 
 
@@ -92,28 +111,44 @@ def rank(database: Database, keys: Sequence[tuple[int, float]]) -> None:
     upsert = "INSERT INTO ranks SELECT k, ?, written FROM entries WHERE k = ? ON CONFLICT(k) DO UPDATE SET rank = excluded.rank"
 
     def work(connection: Connection) -> None:
-        assert connection.db is not None
-        _many(connection, upsert, [(rank, key) for key, rank in keys])
+        with _transaction(connection) as cursor:
+            cursor.executemany(upsert, [(rank, key) for key, rank in keys])
+            if connection.counting:  # after it, so that the new ones find their place in the order once
+                for statement in _CARRY:
+                    cursor.execute(statement)
 
     database.transact(work)
 
 
-def lowest(database: Database, scope: str, n: int) -> list[tuple[Any, ...]]:
-    """Rows (rank, written, then as `Sqlite.scan` lists them) of the lowest: those never ranked first, by time of writing."""
+_LOWEST = (
+    "SELECT {what} FROM ranks r CROSS JOIN entries e ON e.k = r.k"
+    f" WHERE {RESULT.replace('prefix IN', 'e.prefix IN')} ORDER BY r.rank, r.written LIMIT :n"
+)
+_PREFIX = "(SELECT prefix FROM prefixes WHERE id = e.prefix)"
+_LISTED = f"r.rank, r.written, e.k, {_PREFIX}, e.size, e.last, iif(e.size < 4000, e.record, NULL)"
+_BRIEFLY = f"r.rank, r.written, e.size, {_PREFIX}, e.k"
+
+
+def lowest(database: Database, scope: str, n: int, *, briefly: bool = False) -> list[tuple[Any, ...]]:
+    """Rows of the lowest: those never ranked first, by time of writing.
+
+    (rank, written, then as `Sqlite.scan` lists them), or ``briefly`` (rank, written, size, prefix, key).
+    """
     if not _counting(database):
         return []
-    return database.rows(
-        "SELECT r.rank, r.written, e.k, (SELECT prefix FROM prefixes WHERE id = e.prefix), e.size, e.last,"
-        " iif(e.size < 4000, e.record, NULL) FROM ranks r CROSS JOIN entries e ON e.k = r.k"
-        f" WHERE {RESULT.replace('prefix IN', 'e.prefix IN')} ORDER BY r.rank, r.written LIMIT :n",
-        {"scope": scope, "n": n},
-    )
+    if database.here.connection.writable and database.rows("SELECT 1 FROM news LIMIT 1"):
+        rank(database, ())
+    return database.rows(_LOWEST.format(what=_BRIEFLY if briefly else _LISTED), {"scope": scope, "n": n})
 
 
 def remove(database: Database, keys: Sequence[tuple[int, bytes]]) -> None:
     """Entries by (key, digest), in one transaction."""
     sql = "DELETE FROM entries WHERE k=? AND substr(record, 1, 14)=?"
     database.transact(lambda connection: _many(connection, sql, keys))
+
+
+def take_out(database: Database, keys: Sequence[tuple[int]]) -> None:
+    database.transact(lambda connection: _many(connection, "DELETE FROM entries WHERE k=?", keys))
 
 
 def purge(database: Database, scope: str, below_mark: int, limit: int) -> int:
@@ -127,17 +162,22 @@ def purge(database: Database, scope: str, below_mark: int, limit: int) -> int:
 
 def _many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> int:
     """All in one transaction; how many rows it changed."""
+    with _transaction(connection) as cursor:
+        cursor.executemany(sql, rows)
+        return max(cursor.rowcount, 0)
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[Cursor]:
     assert connection.db is not None
     cursor = connection.db.cursor()
     cursor.execute("BEGIN IMMEDIATE")
     try:
-        cursor.executemany(sql, rows)
-        changed = cursor.rowcount
+        yield cursor
         cursor.execute("COMMIT")
     except BaseException:
         cursor.execute("ROLLBACK")
         raise
-    return max(changed, 0)
 
 
 def _counting(database: Database) -> bool:
@@ -145,12 +185,11 @@ def _counting(database: Database) -> bool:
     connection = database.here.connection
     if connection.counting:
         return True
-    asked = "SELECT 1 FROM sqlite_master WHERE name = 'totals'"
-    found = bool(database.rows(asked))
+    found = bool(database.rows(_ASKED))
     if not found and connection.writable:
 
         def work(connection: Connection) -> bool:
-            if not connection.execute(asked).fetchone():
+            if not connection.execute(_ASKED).fetchone():
                 assert connection.db is not None
                 try:
                     connection.db.executescript(_COUNT)

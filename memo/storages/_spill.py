@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import _abilities
-from ..model import Buffer, Bulk, Item, Record
+from ..model import Buffer, Bulk, Cheap, Item, Record
 from ..protocols import Locks, Storage
 from ._lock import Turns
 
@@ -42,6 +42,8 @@ class Spill:
         self._turns = Turns()
         self._spilled: bool | None = None  # whether anything is known to be in big; None: not looked yet
         self.rank = self._ranks.rank
+        if (take_out := getattr(small, "take_out", None)) is not None:
+            self.cheapest, self.take_out = self._cheapest, take_out
         words = _abilities.words(small)
         self.word, self.bump, self.watch = words.word, words.bump, words.watch
         if isinstance(small, Locks):  # a fall-back here would hide that there are none beyond this process
@@ -108,8 +110,7 @@ class Spill:
 
     def remove_many(self, names: Sequence[str], /) -> None:
         """Those without a body in ``big`` together; where nothing is in there, none is looked for."""
-        self._spilled = self._spilled or next(iter(self.big.scan()), None) is not None
-        spilled = {name for name in names if self._body(name) is not None} if self._spilled else set()
+        spilled = {name for name in names if self._body(name) is not None} if self._has_spilled() else set()
         _abilities.remover(self.small)([name for name in names if name not in spilled])
         for name in spilled:
             self.remove(name)
@@ -206,6 +207,14 @@ class Spill:
             return [(0.0, 0.0, item) for item in self.lowest(scope, n)]
         shown = ((rank, written, self._shown((item,))) for rank, written, item in ranked(scope, n))
         return [(rank, written, item) for rank, written, items in shown for item in items]
+
+    def _cheapest(self, n: int, but: str) -> list[Cheap] | None:
+        """None where something lies in the big storage: then each entry has to be looked at."""
+        return None if self._has_spilled() else self.small.cheapest(n, but)  # type: ignore[attr-defined]
+
+    def _has_spilled(self) -> bool:
+        self._spilled = self._spilled or next(iter(self.big.scan()), None) is not None
+        return self._spilled
 
     def totals(self, scope: str, /) -> tuple[int, int]:
         entries, size = self._ranks.totals(scope)

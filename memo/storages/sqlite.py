@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import DamagedError
-from ..model import Buffer, Bulk, Item, Record
+from ..model import Buffer, Bulk, Cheap, Item, Record
 from . import _eviction
 from ._ahead import Ahead
 from ._database import Connection, Database
@@ -242,6 +242,22 @@ class Sqlite:
             for rank, written, *listed in _eviction.lowest(self._database, scope, n)
             for item in self._items([listed])
         ]
+
+    def cheapest(self, n: int, but: str, /) -> list[Cheap]:
+        """What goes first, in an order as `ranked`, but not the entry ``but``; to be given to `take_out`."""
+        self._rank()
+        kept = key_of(but)[1]
+        rows = _eviction.lowest(self._database, "", n + 1, briefly=True)
+        return [
+            _new(
+                Cheap, (float("-inf") if rank is None else rank, seconds(written), size, prefix.partition("/")[0], key)
+            )
+            for rank, written, size, prefix, key in rows
+            if key != kept and prefix is not None
+        ]
+
+    def take_out(self, cheap: Sequence[Cheap], /) -> None:
+        _eviction.take_out(self._database, [(one.ticket,) for one in cheap])
 
     def purge(self, scope: str, below_mark: int, limit: int, /) -> int:
         return _eviction.purge(self._database, scope, below_mark, limit)
