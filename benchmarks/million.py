@@ -12,6 +12,7 @@ from typing import Any
 
 from .peers import Wrong
 from .room import small
+from .sharing import raw
 
 Figures = dict[str, float]
 
@@ -74,10 +75,16 @@ def upkeep(peer: str, folder: Path, quick: bool) -> Figures:
 
 
 def share(peer: str, folder: Path, quick: bool) -> Figures:
-    """Seconds of taking over a file of entries, and of a push to a place that has them all already."""
+    """Seconds of taking over a file of entries, and of a push to a place that has them all already.
+
+    Beside them sqlite3 alone: as many inserts of as many bytes, one by one, and as many selects.
+    """
+    count = SHARED // (100 if quick else 1)
+    if peer == "sqlite3":
+        return dict(zip(("import", "push unchanged"), raw(folder, count), strict=True))
     from memo import Cache
 
-    count, cached = SHARED // (100 if quick else 1), _persisted(folder)
+    cached = _persisted(folder)
     for n in range(count):
         cached(n)
     cache = Cache(folder / "place")

@@ -60,13 +60,14 @@ ROWS = {
         ("memo", *PACKAGES),
         (*_of(functions.reach_5, small.fill), start.started),
     ),
+    "ls": Row("memo ls, from a shell", ("memo", "python"), (start.placed, start.listed)),
     "one": Row("eight processes ask for one missing result of 1 s", ("memo", *PACKAGES), (many.asked_one,), 3, 60),
     "flights": Row("8 x 4 threads ask for 50 missing results of 50 ms", ("memo",), (many.asked_all,), 3),
     "eight": Row("eight processes, a call", ("memo", "diskcache", "sqlite3"), (many.filled, many.throughput), 3),
     "limit": Row("store on a full place", ("memo", "unlimited"), (room.stores,)),
     "purge": Row("100,000 expired entries purged", ("memo", "sqlite3"), (room.expire, room.purge), 1),
     "evicted": Row("seconds saved of a recorded workload", ("lru", "cost", "optimum"), (workload.saved,), 1),
-    "share": Row("100,000 entries to another place", ("memo",), (million.share,), 1),
+    "share": Row("100,000 entries to another place", ("memo", "sqlite3"), (million.share,), 1),
     "million": Row(
         "a million entries", ("memo", "ten thousand"), (million.fill, million.look, million.upkeep), 1, 7200, long=True
     ),

@@ -1,4 +1,4 @@
-"""What a program pays before its first result: the import alone, and everything up to the first hit.
+"""What a program pays before its first result: the import alone, and everything up to the first hit; and `memo ls`.
 
 Seconds of the statements in a fresh interpreter that did nothing before. The import is the statement that programs
 have, not `import memo`: a package that loads nothing until it is used would win that race by not running it; what is
@@ -12,7 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 
+from .functions import reach_5
 from .peers import Wrong
 from .small import SCALE
 
@@ -78,3 +80,25 @@ def started(peer: str, folder: Path, quick: bool) -> dict[str, float]:
         quick=quick,
     )
     return {"": seconds}
+
+
+def placed(peer: str, folder: Path, quick: bool) -> dict[str, float]:
+    from memo import Cache
+
+    cached = Cache(folder / "place").persist(reach_5)
+    for n in range(100):
+        cached(n, scale=SCALE)
+    return {}
+
+
+def listed(peer: str, folder: Path, quick: bool) -> dict[str, float]:
+    """A whole process, as somebody at a terminal waits for it; "python" is one that does nothing."""
+    words = {"memo": ["-m", "memo", "ls", "-l", str(folder / "place")], "python": ["-c", "pass"]}[peer]
+    seconds = []
+    for _ in range(2 if quick else 20):
+        started = perf_counter()
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+        seconds.append(perf_counter() - started)
+        if done.returncode or ("reach_5" in done.stdout) is not (peer == "memo"):
+            raise Wrong(done.stderr or done.stdout)
+    return {"": median(seconds[1:])}

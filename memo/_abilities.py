@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from .errors import DamagedError
-from .model import Item, Record
+from .model import Buffer, Item, Record
 from .protocols import Batch, Heads, Locks, Look, Purge, Ranks, Storage, Words
 
 
@@ -59,6 +59,23 @@ def remover(storage: Storage) -> Callable[[Sequence[str]], object]:
             storage.remove(name)
 
     return getattr(storage, "remove_many", one_by_one)
+
+
+def writer(storage: Storage) -> Callable[[Sequence[tuple[str, Record, str]]], object]:
+    """Writing of many entries (name, record, suffix); in few trips where the storage has ``write_many``, else one by one.
+
+    Each is written all or nothing, as ``write`` does it.
+    """
+
+    def one_by_one(entries: Sequence[tuple[str, Record, str]]) -> None:
+        for name, (head, mark, body, _), suffix in entries:
+            write_record(storage, name, head, body, mark, suffix)
+
+    return getattr(storage, "write_many", one_by_one)
+
+
+def write_record(storage: Storage, name: str, head: bytes, body: Buffer, mark: int, suffix: str) -> None:
+    storage.write(name, [body], lambda: head, size=memoryview(body).nbytes, mark=mark, suffix=suffix)
 
 
 class ReadHeads:

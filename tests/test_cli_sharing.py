@@ -1,15 +1,12 @@
-"""memo export, import, merge, push and pull: each once as a process, its variants by main() in this one."""
+"""memo export, import, merge, push and pull: what they say and refuse, by main() in this process."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import warm
 
 from memo import Cache
 from memo.cli import main
@@ -24,11 +21,6 @@ def fill(place: Path, numbers: range, kind: str | None = None) -> None:
     from memo.explain._kept import write_all
 
     write_all()  # what is remembered of calls is written at the end of a process
-
-
-def process(*arguments: object) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMO_")}
-    return warm.run(["-m", "memo", *map(str, arguments)], env=kept)
 
 
 @pytest.fixture
@@ -59,32 +51,27 @@ def made(folder: Path) -> list[Path]:
     return sorted(one for one in folder.rglob("*") if not one.name.startswith("entries.db-"))
 
 
-def test_each_command_as_a_process(place: Path, tmp_path: Path) -> None:
+def test_each_command_and_what_it_says(place: Path, tmp_path: Path, ran: Any) -> None:
     file, other = tmp_path / "results.memo", tmp_path / "other"
-    done = process("export", file, "-l", place)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("exported 4 entries (")
-    assert done.stdout.endswith(f"to {file}\n  shop.price\n  shop.total\n")
-    refused = process("import", file, "-l", other)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "--trust" in refused.stderr
-    done = process("import", file, "--trust", "-l", other)
-    assert (done.returncode, done.stderr, entries(other)) == (0, "", 4)
+    code, out, err = ran("export", file, "-l", place)
+    assert (code, err, out.startswith("exported 4 entries (")) == (0, "", True)
+    assert out.endswith(f"to {file}\n  shop.price\n  shop.total\n")
+    code, out, err = ran("import", file, "-l", other)
+    assert (code, out, "--trust" in err) == (2, "", True)
+    code, _, err = ran("import", file, "--trust", "-l", other)
+    assert (code, err, entries(other)) == (0, "", 4)
     fill(other, range(2, 5))
-    done = process("push", other, "-l", place)
-    assert (done.returncode, done.stdout) == (0, f"pushed 0 entries (0 B) to {other}; 4 there already\n")
-    done = process("pull", other, "--trust", "--json", "-l", place)
-    assert (done.returncode, entries(place)) == (0, 6)
-    assert json.loads(done.stdout)[0].items() >= {"place": str(other), "entries": 2, "same": 4, "damaged": 0}.items()
-    done = process("merge", place, file, "--trust", "-l", f"files:{tmp_path}/union")
-    assert (done.returncode, entries(tmp_path / "union")) == (0, 6)
-    assert [line.split()[:2] for line in done.stdout.splitlines() if line[0] != " "] == [
-        ["merged", "6"],
-        ["merged", "0"],
-    ]
-    assert (
-        process("ls", "-l", file, "--json").stdout.count('"function": "shop.') == 2
-    )  # a file is a place like any other
+    code, out, _ = ran("push", other, "-l", place)
+    assert (code, out) == (0, f"pushed 0 entries (0 B) to {other}; 4 there already\n")
+    code, out, _ = ran("pull", other, "--trust", "--json", "-l", place)
+    assert (code, entries(place)) == (0, 6)
+    assert json.loads(out)[0].items() >= {"place": str(other), "entries": 2, "same": 4, "damaged": 0}.items()
+    code, out, _ = ran("merge", place, file, "--trust", "-l", f"files:{tmp_path}/union")
+    assert (code, entries(tmp_path / "union")) == (0, 6)
+    merged = [line.split()[:2] for line in out.splitlines() if line[0] != " "]
+    assert merged == [["merged", "6"], ["merged", "0"]]
+    # a file is a place like any other
+    assert ran("ls", "-l", file, "--json")[1].count('"function": "shop.') == 2
 
 
 def test_filters_are_those_of_ls(place: Path, tmp_path: Path, ran: Any) -> None:

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -197,23 +198,83 @@ def test_stored_names_are_no_markup(tmp_path: Path, ran: Any, monkeypatch: pytes
 # ----------------------------------------------------------------------------------------------------- completion
 
 
-@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["memo", "st"], {"stats"}),
-        (["memo", "-l", "x", "pru"], {"prune"}),
-        (["memo", "clear", "--ol"], {"--older-than"}),
-        (["memo", "ls", "--js"], {"--json"}),
-        (["memo", "completion", "f"], {"fish"}),
-    ],
-)
-def test_bash_completes(words: list[str], expected: set[str], ran: Any, tmp_path: Path) -> None:
+#: what is typed before Tab -> what there is to choose from
+LINES = {
+    "memo st": {"stats"},
+    "memo -l x pru": {"prune"},
+    "memo clear --ol": {"--older-than"},
+    "memo ls --js": {"--json"},
+    "memo completion f": {"fish"},
+    "memo run --cache-cl": {"--cache-clear"},
+    "memo import resul": {"results.memo"},
+    "memo -l resul": {"results.memo"},
+    "memo ls resul": set(),
+}
+
+
+def needs(shell: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"there is no {shell} on the PATH: apt-get install {shell}")
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Path:
+    """A folder with something to complete to."""
+    (tmp_path / "results.memo").touch()
+    return tmp_path
+
+
+def test_bash_completes(ran: Any, typed: Path) -> None:
+    needs("bash")
     script = ran("completion", "bash")[1]
-    line = " ".join(words)
-    script += f"\nCOMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _memo; printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
-    done = subprocess.run(["bash", "-u"], input=script, capture_output=True, text=True, timeout=60, cwd=tmp_path)
-    assert (done.returncode, done.stderr, set(done.stdout.split())) == (0, "", expected)
+    for line in LINES:
+        words = line.split()
+        script += f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; COMPREPLY=(); _memo; echo ${{COMPREPLY[@]}}\n"
+    done = subprocess.run(["bash", "-u"], input=script, capture_output=True, text=True, timeout=60, cwd=typed)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [set(line.split()) for line in done.stdout.splitlines()] == list(LINES.values())
+
+
+def test_fish_completes(ran: Any, typed: Path) -> None:
+    needs("fish")
+    script = ran("completion", "fish")[1]
+    for line in LINES:
+        script += f"complete -C '{line}' | string replace -r '\\t.*' '' | string join ' '; echo .\n"
+    home = {name: str(typed) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")}
+    done = subprocess.run(
+        ["fish", "--no-config"], input=script, capture_output=True, text=True, timeout=60, cwd=typed,
+        env={**os.environ, **home},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [set(line.split()) for line in done.stdout.split(".\n")[:-1]] == list(LINES.values())
+
+
+def test_zsh_completes(ran: Any, typed: Path) -> None:
+    """On a terminal, as it is typed: Tab, and then a key that writes down what stands in the line."""
+    needs("zsh")
+    start = ran("completion", "zsh")[1] + "show() { print -r -- $BUFFER >> $ZDOTDIR/shown; BUFFER= }\nzle -N show\n"
+    start += "bindkey '^X^P' show\nsetopt no_beep\nPS1='READY> '\n"
+    (typed / ".zshrc").write_text("autoload -U compinit\ncompinit -u -D\n" + start, encoding="utf-8")
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "ZDOTDIR": str(typed), "HOME": str(typed), "TERM": "dumb"}
+    command = ["zsh", "-d", "-i"]  # no settings of the machine's
+    said = b""
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=typed, env=env) as shell:
+        try:
+            os.close(theirs)
+            while b"READY> " not in said:  # before, the terminal is not the shell's
+                said += os.read(ours, 65536)
+            os.write(ours, "".join(f"{line}\t\x18\x10" for line in LINES).encode() + b"exit\r")
+            with suppress(OSError):  # Linux says so when the other end is closed
+                while more := os.read(ours, 65536):
+                    said += more
+            assert shell.wait(60) == 0
+        finally:
+            shell.kill()
+            os.close(ours)
+    shown = (typed / "shown").read_text(encoding="utf-8").splitlines()
+    completed = [" ".join([*line.split()[:-1], *(one or line.split()[-1:])]) for line, one in LINES.items()]
+    assert [line.strip() for line in shown] == completed, said
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -250,23 +311,38 @@ def test_the_reference_of_the_readme_is_that_of_the_parser() -> None:
     shared = README[README.index("PATTERN is full names") :].partition("\n## ")[0]
     known = _completion.known()
     assert set(rows) == set(known) - {""}
-    for command, (_, options) in known.items():
-        for spellings, takes, _ in options if command else ():
-            said = [spelling for spelling in spellings if f"`{spelling}" in rows[command] + shared]
+    for command, one in known.items():
+        for spellings, takes, _ in one.options if command else ():
+            text = README if command == "run" else rows[command] + shared  # its flags have a table of their own
+            said = [spelling for spelling in spellings if f"`{spelling}" in text]
             assert said or "--help" in spellings, f"memo {command} {spellings} {takes}"
     told = {
         one for one in re.findall(r"`(--[a-z-]+)", "".join(rows.values()) + shared) if not one.startswith("--cache")
     }
-    assert told <= {spelling for _, options in known.values() for one in options for spelling in one[0]}
+    assert told <= {spelling for one in known.values() for option in one.options for spelling in option[0]}
 
 
 def test_reading_commands_have_json_and_removing_ones_ask() -> None:
     known = {
-        name: {one for option in options for one in option[0]} for name, (_, options) in _completion.known().items()
+        name: {spelling for option in one.options for spelling in option[0]}
+        for name, one in _completion.known().items()
     }
-    for command in ("ls", "show", "stats", "why", "ps", "where"):
+    for command in (
+        "ls",
+        "show",
+        "stats",
+        "why",
+        "ps",
+        "where",
+        "verify",
+        "doctor",
+        "export",
+        "import",
+        "merge",
+        "push",
+    ):
         assert "--json" in known[command]
-    for command in ("clear", "prune"):
+    for command in ("clear", "prune", "adopt"):
         assert {"--dry-run", "--yes"} <= known[command]
     filters = {"--function", "--tag", "--older-than", "--larger-than", "--expired", "--stale-code", "--argument"}
     for command in ("ls", "stats", "clear", "prune", "export", "import", "merge", "push", "pull"):

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
-import warm
+from _program import FUNCTIONS, Program
 
 import memo.flags
 from memo import settings
 from memo.errors import OptionError
 
-PROGRAM = """
+PROGRAM = (
+    FUNCTIONS
+    + """
     import argparse
     import memo.flags
-    from memo import persist
-
-    @persist
-    def square(n):
-        print("square", n)
-        return n * n
-
-    @persist
-    def cube(n):
-        print("cube", n)
-        return n ** 3
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--numbers", type=int, default=2)
@@ -44,23 +34,7 @@ PROGRAM = """
     for n in range(given.numbers):
         square(n), cube(n), later(n), square(n)
 """
-
-
-class Program:
-    """A program with cache flags in a folder of its own."""
-
-    def __init__(self, folder: Path, text: str = PROGRAM) -> None:
-        self.folder = folder
-        self.place = folder / "place"
-        (folder / "program.py").write_text(textwrap.dedent(text))
-
-    def __call__(self, *flags: str, status: int = 0, **environment: str) -> tuple[list[str], str]:
-        """What it printed (each line is a computation), and what it said on standard error."""
-        environ = {**os.environ, "MEMO_DIR": str(self.place), **environment}
-        done = warm.run(["program.py", *flags], env=environ, cwd=self.folder)
-        assert done.returncode == status, done.stderr
-        return done.stdout.splitlines(), done.stderr
-
+)
 
 ALL = [f"{name} {n}" for n in range(2) for name in ("square", "cube", "later")]
 
@@ -68,7 +42,7 @@ ALL = [f"{name} {n}" for n in range(2) for name in ("square", "cube", "later")]
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
     """One that has run, so that everything is stored."""
-    program = Program(tmp_path)
+    program = Program(tmp_path, PROGRAM)
     assert program() == (ALL, "")
     assert program() == ([], "")
     return program

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import warm
+from _program import FUNCTIONS, Program
 
 import memo.flags
 from memo import settings
@@ -19,23 +18,9 @@ click = pytest.importorskip("click")
 testing = pytest.importorskip("click.testing")
 typer = pytest.importorskip("typer")
 
-FUNCTIONS = """
-    from memo import persist
-
-    @persist
-    def square(n):
-        print("square", n)
-        return n * n
-
-    @persist
-    def cube(n):
-        print("cube", n)
-        return n ** 3
-"""
 CLICK = """
     import click
     import memo.flags
-    from functions import cube, square
 
     @click.command()
     @click.option("--numbers", default=2)
@@ -48,11 +33,9 @@ CLICK = """
     main()
 """
 TYPER = """
-    from __future__ import annotations
     from typing import Annotated
     import typer
     import memo.flags
-    from functions import cube, square
 
     app = typer.Typer()
 
@@ -64,25 +47,15 @@ TYPER = """
 
     app()
 """
-PROGRAMS = {"click": CLICK, "typer": TYPER}
-
-
-class Program:
-    def __init__(self, folder: Path, text: str) -> None:
-        self.folder = folder
-        (folder / "functions.py").write_text(textwrap.dedent(FUNCTIONS))
-        (folder / "program.py").write_text(textwrap.dedent(text))
-
-    def __call__(self, *flags: str, status: int = 0) -> tuple[list[str], str]:
-        environ = {**os.environ, "MEMO_DIR": str(self.folder / "place"), "NO_COLOR": "1", "COLUMNS": "120"}
-        done = warm.run(["program.py", *flags], env=environ, cwd=self.folder, loaded="click typer")
-        assert done.returncode == status, done.stderr
-        return done.stdout.splitlines(), done.stderr
+PROGRAMS = {
+    "click": FUNCTIONS + CLICK,
+    "typer": "    from __future__ import annotations\n" + FUNCTIONS + TYPER,
+}
 
 
 @pytest.mark.parametrize("kind", PROGRAMS)
 def test_a_program_takes_every_flag(tmp_path: Path, kind: str) -> None:
-    program = Program(tmp_path, PROGRAMS[kind])
+    program = Program(tmp_path, PROGRAMS[kind], loaded="click typer")
     every = ["square 0", "cube 0", "square 1", "cube 1"]
     assert program() == (every, "")
     assert program() == ([], "")

@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import textwrap
 from pathlib import Path
 
 import pytest
-import warm
+from _program import FUNCTIONS, Program
 
-PROGRAM = """
+PROGRAM = (
+    FUNCTIONS
+    + """
     import os, sys
-    from memo import persist
-
-    @persist
-    def square(n):
-        print("square", n)
-        return n * n
-
-    @persist
-    def cube(n):
-        print("cube", n)
-        return n ** 3
 
     if __name__ == "__main__":
         print(sys.argv[1:], os.path.basename(sys.argv[0]))
         square(2), cube(2)
 """
+)
 BOTH = ["square 2", "cube 2"]
 
 
-class Run:
+class Run(Program):
     def __init__(self, folder: Path, text: str = PROGRAM) -> None:
-        self.folder = folder
-        (folder / "program.py").write_text(textwrap.dedent(text))
-
-    def __call__(self, *line: str, status: int = 0, **environment: str) -> tuple[list[str], str]:
-        environ = {**os.environ, "MEMO_DIR": str(self.folder / "place"), "TMPDIR": str(self.folder), **environment}
-        done = warm.run(["-m", "memo", "run", *line], env=environ, cwd=self.folder)
-        assert done.returncode == status, done.stderr
-        return done.stdout.splitlines(), done.stderr
+        super().__init__(folder, text, "-m", "memo", "run")
 
     def computed(self, *line: str) -> list[str]:
         lines, said = self(*line)

@@ -347,7 +347,8 @@ def test_a_copy_is_the_union_of_the_newest(here: dict[int, int], there: dict[int
         assert copied.entries == (0 if again else len(newer))
 
 
-def test_a_copy_that_was_broken_off_is_taken_up(tmp_path: Path) -> None:
+def test_a_copy_that_was_broken_off_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing._copy, "_TOGETHER", 1)
     fill(source := Cache(tmp_path / "source"))
     target = sharing.reach(str(tmp_path / "target"), create=True)
 

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from memo.errors import PlaceError
+from memo.model import Record
 from memo.storages import _ahead, open_storage
 from memo.storages._spill import Spill
 from memo.storages.files import Files
@@ -616,3 +617,23 @@ def test_many_at_once_are_what_each_is_alone(tmp_path):
     storage.read_many([NAME])
     os.rename(tmp_path / "other" / "entries.db", tmp_path / "place" / "entries.db")
     assert bytes(storage.read_many(asked_for)[NAME].body) == b"of the other"
+
+
+def test_many_are_written_in_one_go_as_each_alone(tmp_path):
+    """Small and big, new and replaced, with and without a mark; a big one that a small one replaces is gone."""
+    spill = Spill(Sqlite(tmp_path), Files(tmp_path / "files"), above=1000)
+    alone = Spill(Sqlite(tmp_path / "alone"), Files(tmp_path / "alone" / "files"), above=1000)
+    head = b"the head of an entry"
+    first = [(f"f-01/v{n % 3}/{n:040x}", Record(head, n % 2, bytes(n * 300)), "") for n in range(10)]
+    second = [(name, Record(head, 7, bytes(3000 - len(body))), "") for name, (_, _, body, _), _ in first]
+    for entries in (first, second):
+        spill.write_many(entries)
+        for name, record, _ in entries:
+            alone.write(name, [record.body], lambda: head, size=len(record.body), mark=record.mark)
+        assert sorted(spill.scan()) == sorted(alone.scan())
+        for name, record, _ in entries:
+            assert bytes(spill.read(name).body) == record.body
+            assert spill.read(name)[:2] == record[:2]
+    assert {item.name for item in spill.big.scan()} == {name for name, record, _ in second if len(record.body) > 1000}
+    spill.write_many([])
+    assert len(list(spill.scan())) == 10

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from typing import NamedTuple
 
 from memo import _place, _upkeep, _verify
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 
 _OWN = ("items", "raised")  #: not chosen by name, and always there
 
+#: extra of memo -> the module that it brings
+EXTRAS = {
+    "arrow": "pyarrow", "cli": "rich", "diskcache": "diskcache", "fsspec": "fsspec", "gs": "gcsfs", "hdf5": "h5py",
+    "lz4": "lz4", "msgspec": "msgspec", "postgresql": "psycopg", "progress": "tqdm", "pydantic": "pydantic",
+    "pytables": "tables", "redis": "redis", "s3": "s3fs", "sqlalchemy": "sqlalchemy",
+    "zstd": "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd",
+}  # fmt: skip
+
 
 class Symptom(NamedTuple):
     what: str
@@ -45,7 +54,7 @@ def add(command: Callable[[str, Command, str], ArgumentParser]) -> None:
 
 def doctor(arguments: Namespace) -> None:
     location, _ = located(arguments)
-    found = list(_of_python())
+    found = [*_of_python(), _of_extras()]
     if not absent(location):
         try:
             _, storage, marker = opened(arguments)
@@ -89,8 +98,24 @@ def _of_python() -> Iterator[Symptom]:
         yield Symptom(f"SQLite {sqlite3.sqlite_version} is older than 3.35", 'use storage="files", or a newer Python')
 
 
+def _of_extras() -> Symptom:
+    here = [extra for extra, module in EXTRAS.items() if _is_there(module)]
+    lacking = [extra for extra in EXTRAS if extra not in here]
+    what = f"memo's extras that are there: {', '.join(here) or 'none'}; not there: {', '.join(lacking) or 'none'}"
+    one = lacking[0] if lacking else "..."
+    return Symptom(what, f'none is needed until something asks for it: pip install "memo-persist[{one}]"', False)
+
+
+def _is_there(module: str) -> bool:
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it lies in
+        return False
+
+
 def _other_packages(here: str) -> list[str]:
-    import sys
     from importlib.metadata import packages_distributions
 
     found = [name for name in packages_distributions().get("memo", ()) if name != "memo-persist"]

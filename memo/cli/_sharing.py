@@ -107,12 +107,13 @@ def _take(
 ) -> list[tuple[str, Copied]]:
     from memo import sharing
     from memo._opened import open_place
+    from memo._place import is_url
 
     location, _ = located(arguments)
     target: Opened | None = None
     sources = [(place, open_place(_absolute(place))[0]) for place in places]  # all are looked at before one is copied
     if not (arguments.dry_run and absent(location)):
-        target = sharing.reach(location, create=not arguments.dry_run)
+        target = sharing.reach(location, create=not arguments.dry_run or is_url(location))
     done = []
     for place, source in sources:
         progress = Progress()

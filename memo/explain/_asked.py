@@ -181,7 +181,8 @@ def warn_of_upgrade(function: str, before: dict[str, Any], made: dict[str, Any])
         events.warn_once(
             f"{function}:packages",
             f"{function} computes anew, since {'; '.join(part.text for part in parts)}. If that does not change its"
-            " results, say how much of a version counts: @persist(packages='minor'), 'major' or 'ignore'",
+            f" results, keep the old ones: memo adopt {function}; or say how much of a version counts from now on:"
+            " @persist(packages='minor'), 'major' or 'ignore'",
         )
 
 

@@ -80,7 +80,7 @@ def give(
     where, folder = _other(source, place)
     if dry_run and not is_url(folder) and not os.path.lexists(folder):
         return copy(source.storage, None, filters, keys=keys, dry_run=True)
-    target = reach(where, create=not dry_run)
+    target = reach(where, create=not dry_run or is_url(folder))  # what is behind a URL is made by its first entry
     if not dry_run:
         target.mark()
     return copy(

@@ -17,7 +17,7 @@ from memo.model import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from memo._limits import Room
     from memo._upkeep import Filters, Listed
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _FEW = 32  #: entries of a function for which the receiver is asked one by one, instead of for all that it has
 _WINDOW = 1000  #: entries handed to the threads at once
+_TOGETHER, _BYTES = (
+    200,
+    1 << 20,
+)  #: entries read and written together where a trip costs nothing, and what they may take
 _GONE, _SAME, _DAMAGED, _TOO_LARGE = 0, -1, -2, -3  #: why an entry was not copied
 
 
@@ -106,17 +110,32 @@ def copy(
     )
 
 
-def _each(wanted: _Wanted, send: Callable[[_Wanted, Listed], int], threads: int) -> Iterator[tuple[Listed, int]]:
+def _each(
+    wanted: _Wanted, send: Callable[[_Wanted, list[Listed]], list[int]], threads: int
+) -> Iterator[tuple[Listed, int]]:
     if threads == 1:
-        for one in wanted.entries:
-            yield one, send(wanted, one)
+        for some in _together(wanted.entries):
+            yield from zip(some, send(wanted, some), strict=True)
         return
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(threads, "memo-copy") as pool:
         for at in range(0, len(wanted.entries), _WINDOW):
             some = wanted.entries[at : at + _WINDOW]
-            yield from zip(some, pool.map(lambda one: send(wanted, one), some), strict=True)
+            yield from zip(some, pool.map(lambda one: send(wanted, [one])[0], some), strict=True)
+
+
+def _together(entries: list[Listed]) -> Iterator[list[Listed]]:
+    some: list[Listed] = []
+    size = 0
+    for one in entries:
+        if some and (len(some) == _TOGETHER or size + one.size > _BYTES):
+            yield some
+            some, size = [], 0
+        some.append(one)
+        size += one.size
+    if some:
+        yield some
 
 
 class _Walk:
@@ -124,12 +143,13 @@ class _Walk:
 
     def __init__(self, source: Storage, target: Storage | None, room: Room | None, keys: Sequence[bytes]) -> None:
         self.source, self.room, self.keys = source, room, keys
-        self.heads = _abilities.heads(source)
+        self.batch = _abilities.batch(source)
         self.here = _abilities.words(source)
         self.target = target
         if target is not None:
             self.there = _abilities.words(target)
             self.heads_there = _abilities.heads(target)
+            self.write = _abilities.writer(target)
         self.tags_here, self.tags_there = _remembered(self.here), _remembered(None if target is None else self.there)
         self.same = self.damaged = 0
 
@@ -200,11 +220,36 @@ class _Walk:
             head, body = bytes(record.head), record.body
             self.target.write(name, [body], lambda: head, size=len(body), mark=record.mark)
 
-    def send(self, wanted: _Wanted, one: Listed) -> int:
-        """Copies one entry; its size in bytes, or why it was not copied."""
+    def send(self, wanted: _Wanted, some: list[Listed]) -> list[int]:
+        """Copies entries; of each its size in bytes, or why it was not copied."""
         assert self.target is not None
+        outcomes, ready = [], []
+        records = self._records([one.key for one in some])
+        for one in some:
+            entry = self._ready(wanted, one, records.get(one.key))
+            if isinstance(entry, int):
+                outcomes.append(entry)
+                continue
+            size = len(entry[1].head) + memoryview(entry[1].body).nbytes
+            if self.room is None:
+                ready.append(entry)
+            else:
+                size = self._with_room(self.room, one, entry, size)
+            outcomes.append(size)
+        if ready:
+            self.write(ready)
+        return outcomes
+
+    def _records(self, names: list[str]) -> Mapping[str, Record]:
         try:
-            record = self.source.read(one.key)
+            return self.batch.read_many(names)
+        except DamagedError:  # each alone says which
+            return {}
+
+    def _ready(self, wanted: _Wanted, one: Listed, record: Record | None) -> tuple[str, Record, str] | int:
+        """What is to be written there, with its suffix, or why nothing is."""
+        try:
+            record = record or self.source.read(one.key)
             if record is None or not record.head or record.mark != wanted.mark:
                 return _GONE  # removed or cleared meanwhile
             self._verify(one.key, record)
@@ -217,18 +262,16 @@ class _Walk:
         unpacked = _entry.unpack(head, one.function)
         if found is not None and found[1] == wanted.word and self._good(found[0]) >= unpacked.created:
             return _SAME  # somebody else was faster
-        body = record.body
-        size = memoryview(body).nbytes
-        options = {"size": size, "mark": wanted.word, "suffix": suffix(unpacked.serializer, unpacked.codecs)}
-        if self.room is None:
-            self.target.write(one.key, [body], lambda: head, **options)  # type: ignore[arg-type]
-            return size + len(head)
-        with self.room.taken(one.key, size + len(head)) as fits:
+        return one.key, Record(head, wanted.word, record.body), suffix(unpacked.serializer, unpacked.codecs)
+
+    def _with_room(self, room: Room, one: Listed, entry: tuple[str, Record, str], size: int) -> int:
+        with room.taken(one.key, size) as fits:
             if not fits:
                 return _TOO_LARGE
-            self.target.write(one.key, [body], lambda: head, **options)  # type: ignore[arg-type]
-        self.room.used(one.key, unpacked, unpacked.created)
-        return size + len(head)
+            self.write([entry])
+        unpacked = _entry.unpack(entry[1].head, one.function)
+        room.used(one.key, unpacked, unpacked.created)
+        return size
 
     def _verify(self, name: str, record: Record) -> None:
         signed = _entry.is_signed(record.head)

@@ -144,11 +144,11 @@ def lowest(database: Database, scope: str, n: int, *, briefly: bool = False) -> 
 def remove(database: Database, keys: Sequence[tuple[int, bytes]]) -> None:
     """Entries by (key, digest), in one transaction."""
     sql = "DELETE FROM entries WHERE k=? AND substr(record, 1, 14)=?"
-    database.transact(lambda connection: _many(connection, sql, keys))
+    database.transact(lambda connection: many(connection, sql, keys))
 
 
 def take_out(database: Database, keys: Sequence[tuple[int]]) -> None:
-    database.transact(lambda connection: _many(connection, "DELETE FROM entries WHERE k=?", keys))
+    database.transact(lambda connection: many(connection, "DELETE FROM entries WHERE k=?", keys))
 
 
 def purge(database: Database, scope: str, below_mark: int, limit: int) -> int:
@@ -157,10 +157,10 @@ def purge(database: Database, scope: str, below_mark: int, limit: int) -> int:
     dead = database.rows(asked, {"scope": scope, "mark": below_mark, "limit": limit})
     if not dead:
         return 0
-    return database.transact(lambda connection: _many(connection, "DELETE FROM entries WHERE k = ? AND mark < ?", dead))
+    return database.transact(lambda connection: many(connection, "DELETE FROM entries WHERE k = ? AND mark < ?", dead))
 
 
-def _many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+def many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> int:
     """All in one transaction; how many rows it changed."""
     with _transaction(connection) as cursor:
         cursor.executemany(sql, rows)

@@ -90,9 +90,7 @@ class Spill:
                 stub = _STUB + (size + len(sealed[0])).to_bytes(8, "little") + _digest(sealed[0])
                 self.small.write(name, (), lambda: stub, size=0, mark=mark)
             return
-        if self._spilled is None:
-            self._spilled = next(iter(self.big.scan()), None) is not None
-        if not self._spilled:  # nothing can be in the way: no look at what was there
+        if not self._has_spilled():  # nothing can be in the way: no look at what was there
             self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
             return
         with self._turns[name]:
@@ -100,6 +98,18 @@ class Spill:
             self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
             if body is not None:
                 self._remove_if(name, body)
+
+    def write_many(self, entries: Sequence[tuple[str, Record, str]], /) -> None:
+        """Small ones together, where no big one is in the way; the others one by one."""
+        together = []
+        for entry in entries:
+            name, (head, mark, body, _), suffix = entry
+            if memoryview(body).nbytes > self.above or self._is_stub(name):
+                _abilities.write_record(self, name, head, body, mark, suffix)
+            else:
+                together.append(entry)
+        if together:
+            _abilities.writer(self.small)(together)
 
     def remove(self, name: str, /) -> None:
         with self._turns[name]:
@@ -114,6 +124,15 @@ class Spill:
         _abilities.remover(self.small)([name for name in names if name not in spilled])
         for name in spilled:
             self.remove(name)
+
+    def _has_spilled(self) -> bool:
+        if self._spilled is None:
+            self._spilled = next(iter(self.big.scan()), None) is not None
+        return self._spilled
+
+    def _is_stub(self, name: str) -> bool:
+        found = self._heads.head(name) if self._has_spilled() else None
+        return found is not None and found[0][:8] == _STUB
 
     def _body(self, name: str) -> Any:
         """The stamp of the body that the stub stands for; None where there is no stub, or another body by now."""

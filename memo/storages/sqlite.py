@@ -137,6 +137,28 @@ class Sqlite:
 
         self._database.transact(insert)
 
+    def write_many(self, entries: Iterable[tuple[str, Record, str]], /) -> None:
+        """One transaction for all: what a copy from another place brings."""
+        rows = []
+        for name, (head, mark, body, _), _suffix in entries:
+            prefix, key, digest, last = key_of(name)
+            size = len(head) + memoryview(body).nbytes
+            rows.append((prefix, key, size, mark, last, pack(digest, head, mark, (body,))))
+
+        def insert(connection: Connection) -> None:
+            # before the transaction: a number that is rolled back must not be remembered
+            numbers = {
+                one: connection.prefixes.get(one) or _number(connection, one) for one in {row[0] for row in rows}
+            }
+            written = now()
+            upserted = [
+                (key, numbers[prefix], size, mark, written, last, record)
+                for prefix, key, size, mark, last, record in rows
+            ]
+            _eviction.many(connection, _UPSERT, upserted)
+
+        self._database.transact(insert)
+
     def remove(self, name: str, /) -> None:
         _, key, digest, _ = key_of(name)
         if self._database.rows("SELECT 1 FROM entries WHERE k=?", (key,)):
