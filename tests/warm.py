@@ -246,8 +246,9 @@ def _main() -> NoReturn:
     # as Python ends, but for taking apart what is loaded, which would last longer than most programs here
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:  # a program may have taken it away
+            stream.flush()
     os._exit(code & 0xFF)
 
 
