@@ -362,3 +362,30 @@ def test_a_fork_while_another_thread_loads_what_memo_needs(tmp_path: Path) -> No
         timeout=100,
     )
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_a_finalizer_that_calls_while_its_thread_stores(tmp_path: Path) -> None:
+    """Signal handlers and finalizers run in the middle of whatever their thread does: no lock may be one that they wait for."""
+    cache = Cache(storage="memory", max_entries=10)
+
+    @cache.persist(code="off", version=1)
+    def f(x):
+        return [x]
+
+    f(0)
+    storage = cache.storage
+
+    class Entries(dict):
+        def __setitem__(self, name, record):
+            super().__setitem__(name, record)
+            if "within" in name:
+                values.append(f(7))
+
+    values: list[list[int]] = []
+    storage._entries = Entries(storage._entries)
+    thread = threading.Thread(
+        target=lambda: storage.write("within/a/b", [b"x"], lambda: b"head", size=1, mark=0), daemon=True
+    )
+    thread.start()
+    thread.join(SECONDS)
+    assert values == [[7]]

@@ -250,3 +250,26 @@ def test_several_processes_hold_one_limit(tmp_path: Path, storage: str) -> None:
 def test_what_can_not_be_right_raises(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         Cache(**options)
+
+
+def test_a_stopped_process_in_the_turn_of_the_limits_costs_a_bounded_wait_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Any
+) -> None:
+    """Whoever holds the turn lives and does not go on, as a stopped process does: others store again when it is over."""
+    from memo import _limits
+    from memo._flight import LockFile
+
+    monkeypatch.setattr(_limits, "PATIENCE", 0.3)
+    cache = Cache(tmp_path / "place", max_entries=10)
+    f = cache.persist(lambda x: [x], name="stopped.f", code="off", version=1)
+    f(0)
+    with LockFile(str(tmp_path / "place" / "flights.lock")).lock("limits/turn") as had:
+        assert had
+        assert [f(x) for x in range(1, 4)] == [[1], [2], [3]]
+        (text,) = told()
+        assert "kept others from storing for 0.3 s" in text
+    assert f(4) == [4]
+    assert [f.is_cached(x) for x in range(5)] == [True, False, False, False, True]
+    assert cache._opened is not None
+    assert cache._opened.room is not None
+    assert cache._opened.room._impatient_until == 0.0

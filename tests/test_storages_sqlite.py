@@ -149,6 +149,7 @@ def test_a_stopped_writer_costs_a_bounded_wait(tmp_path):
         assert Sqlite(tmp_path).read(NAME) is not None
         with pytest.raises(TimeoutError, match="locked"):
             put(storage)
+        assert storage._database.queue._impatient_until > 0, "the next ones do not wait for as long again"
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         put(storage, body=b"after its death")
