@@ -90,7 +90,7 @@ class Spill:
                 stub = _STUB + (size + len(sealed[0])).to_bytes(8, "little") + _digest(sealed[0])
                 self.small.write(name, (), lambda: stub, size=0, mark=mark)
             return
-        if not self._has_spilled():  # nothing can be in the way: no look at what was there
+        if not self._had_spilled():  # nothing can be in the way: no look at what was there
             self.small.write(name, parts, head, size=size, mark=mark, suffix=suffix)
             return
         with self._turns[name]:
@@ -125,13 +125,14 @@ class Spill:
         for name in spilled:
             self.remove(name)
 
-    def _has_spilled(self) -> bool:
+    def _had_spilled(self) -> bool:
+        """As it was when somebody looked first, so that a write costs no look."""
         if self._spilled is None:
             self._spilled = next(iter(self.big.scan()), None) is not None
         return self._spilled
 
     def _is_stub(self, name: str) -> bool:
-        found = self._heads.head(name) if self._has_spilled() else None
+        found = self._heads.head(name) if self._had_spilled() else None
         return found is not None and found[0][:8] == _STUB
 
     def _body(self, name: str) -> Any:
