@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -41,8 +42,9 @@ def run(tmp_path: Path):
     environment["MEMO_DIR"] = str(tmp_path / "cache")
 
     def run(example: str, *arguments: object) -> tuple[str, str]:
-        command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        command = [EXAMPLES / example, *map(str, arguments)]
+        needs = "sklearn.svm sklearn.datasets sklearn.model_selection" if example == "digits.py" else ""
+        done = warm.run(command, env=environment, cwd=tmp_path, timeout=300, loaded=needs)
         assert done.returncode == 0, done.stderr
         assert "Warning" not in done.stderr
         return done.stdout, done.stderr

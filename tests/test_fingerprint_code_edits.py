@@ -540,9 +540,18 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     for number, (label, edit, _) in enumerate(EDITS):
         jobs.append((label, str(write(top / f"edit{number}", edit)), "proj.main", "f"))
     first = run(jobs, PYTHONHASHSEED="1")
-    second = run(jobs[:1] + jobs[:0:-1], PYTHONHASHSEED="2")
-    assert first == second  # the seed and what ran before play no part
+    second = run(jobs[:1] + jobs[:0:-4], PYTHONHASHSEED="2")
+    assert first == first | second  # the seed and what ran before play no part
     return first
+
+
+@pytest.mark.slow
+def test_the_seed_and_what_ran_before_play_no_part(versions: dict[str, list[str]], tmp_path: Path) -> None:
+    """In the other order, and all of them; the quick form of it is where the versions are made."""
+    jobs = [("", str(write(tmp_path / "base")), "proj.main", "f")]
+    for number, (label, edit, _) in enumerate(EDITS):
+        jobs.append((label, str(write(tmp_path / f"edit{number}", edit)), "proj.main", "f"))
+    assert run(jobs[:1] + jobs[:0:-1], PYTHONHASHSEED="2") == versions
 
 
 @pytest.mark.parametrize(("label", "changes"), [(label, changes) for label, _, changes in EDITS])

@@ -264,8 +264,9 @@ def test_shared_parts_cost_nothing() -> None:
     assert fingerprint(value) != fingerprint([value, value]) != fingerprint(tree)
 
 
-def test_a_hundred_thousand_levels() -> None:
-    def deep(bottom: Any, levels: int = 100_000) -> Any:
+@pytest.mark.parametrize("count", [20_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_many_thousand_levels(count: int) -> None:
+    def deep(bottom: Any, levels: int = count) -> Any:
         value: Any = [bottom]
         for i in range(levels):
             value = {"next": value} if i % 2 else [value]

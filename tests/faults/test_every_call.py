@@ -73,8 +73,8 @@ SAMPLES = list(itertools.product(KINDS, SIZES, SCENES))
 @pytest.mark.parametrize("for_good", [False, True])
 @pytest.mark.parametrize(("kind", "size", "scene"), SAMPLES)
 def test_a_sample_of_the_calls_fails(place: Anew, kind: str, size: str, scene: str, for_good: bool) -> None:
-    start = 1 + SAMPLES.index((kind, size, scene)) % 7  # so that together they meet most of them
-    assert each(place, kind, size, scene, ERRORS, for_good=for_good, start=start, step=7) > 1
+    start = 1 + SAMPLES.index((kind, size, scene))  # so that together they meet most of them
+    assert each(place, kind, size, scene, ERRORS, for_good=for_good, start=start, step=13) >= 1
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_a_kill_at_every_call(place: Anew, kind: str, size: str, scene: str) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kill_at_some_calls(place: Anew, kind: str) -> None:
-    killed_at_each(place, kind, "large", "a store", start=3, step=6)
+    killed_at_each(place, kind, "large", "a store", start=3, step=12)
 
 
 def killed_at_each(place: Anew, kind: str, size: str, scene: str, start: int = 1, step: int = 1) -> None:

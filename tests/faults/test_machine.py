@@ -175,7 +175,7 @@ def run(kind: str, examples: int) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "files", "shelve", "memory"])
 def test_a_cache_is_a_dict(kind: str) -> None:
-    run(kind, 4)
+    run(kind, 3)
 
 
 @pytest.mark.slow

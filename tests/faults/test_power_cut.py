@@ -161,8 +161,9 @@ def opened_after(folder: Path, kind: str, sure: int) -> None:
     assert min(one.calls, default=CALLS) >= sure, f"lost {one.calls}, {sure} had returned"
 
 
+@pytest.mark.parametrize("cuts", [30, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("durable", [False, True])
-def test_files_after_a_power_cut(memory: Path, durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_after_a_power_cut(memory: Path, durable: bool, cuts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     root = memory / "disk"
     root.mkdir()
     disk, rng = Disk(root), random.Random(7)
@@ -172,7 +173,7 @@ def test_files_after_a_power_cut(memory: Path, durable: bool, monkeypatch: pytes
             one.f(x)
             disk.told.append(len(disk.done))
     assert any(step[0] == "data" for step in disk.done)
-    for number in range(120):
+    for number in range(cuts):
         count, keep = rng.randint(0, len(disk.done)), rng.choice([0.0, 0.3, 0.7, 1.0])
         target = memory / f"{number}"
         disk.materialise(target, count, rng, keep)
@@ -181,15 +182,16 @@ def test_files_after_a_power_cut(memory: Path, durable: bool, monkeypatch: pytes
         shutil.rmtree(target)
 
 
+@pytest.mark.parametrize("cuts", [20, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("durable", [False, True])
-def test_sqlite_after_a_power_cut(memory: Path, durable: bool) -> None:
+def test_sqlite_after_a_power_cut(memory: Path, durable: bool, cuts: int) -> None:
     """What the database and its log are when each call returns; of the log everything behind that may be lost or torn."""
     place, images, rng = memory / "place", [], random.Random(7)
     one = persisted(place, "sqlite", SIZE, durable=durable)
     for x in range(CALLS):
         one.f(x)
         images.append({path.name: path.read_bytes() for path in place.iterdir() if path.is_file()})
-    for number in range(60):
+    for number in range(cuts):
         told = rng.randint(1, CALLS)
         before, after = images[told - 1], images[min(told, CALLS - 1)]
         target = memory / f"{number}"
