@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import importlib.util
 import itertools
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -51,6 +52,25 @@ def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """As pytest's own, which looks for a free number among all folders of all tests, each time."""
     name = re.sub(r"\W", "_", request.node.name)[:30]
     return tmp_path_factory.mktemp(f"{name}{next(_number)}", numbered=False)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[], Any]], Any]:
+    """``once(name, make)``: what ``make()`` gives, by way of JSON; it is called in one of the workers only."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def made(name: str, make: Callable[[], Any]) -> Any:
+        from filelock import FileLock
+
+        file = folder / f"{name}.json"
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                file.write_text(json.dumps(make()), encoding="utf-8")
+            return json.loads(file.read_text(encoding="utf-8"))
+
+    return made
 
 
 @pytest.fixture(autouse=True)

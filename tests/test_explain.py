@@ -256,9 +256,13 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def told(once: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What every case said in the second process, and what the command says after it."""
-    folder = tmp_path_factory.mktemp("explained")
+    found: dict[str, Any] = once("explained", lambda: explained(tmp_path_factory.mktemp("explained")))
+    return found
+
+
+def explained(folder: Path) -> dict[str, Any]:
     project, site = folder / "project", folder / "lib" / "site-packages"
     project.mkdir()
     (project / "pyproject.toml").touch()

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 MISS, HIT = "miss", "hit"
 HEADER = "from os import getpid\nfrom memo import persist\n"
@@ -1352,17 +1353,21 @@ if __name__ != "__main__":
     import pytest
 
     @pytest.fixture(scope="module")
-    def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[str | bool]]]:
-        top = tmp_path_factory.mktemp("code")
-        for name, side in (("before", 1), ("after", 2), ("elsewhere/before", 1)):
-            write(top / name, side)
-        place = top / "place"
-        return [
-            run(top / "before", place, "1", "forwards"),
-            run(top / "after", place, "2", "backwards"),
-            run(top / "elsewhere" / "before", place, "3", "backwards"),
-            run(top / "after", place, "4", "forwards", "-O"),
-        ]
+    def runs(once: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[str | bool]]]:
+        def made() -> list[dict[str, list[str | bool]]]:
+            top = tmp_path_factory.mktemp("code")
+            for name, side in (("before", 1), ("after", 2), ("elsewhere/before", 1)):
+                write(top / name, side)
+            place = top / "place"
+            return [
+                run(top / "before", place, "1", "forwards"),
+                run(top / "after", place, "2", "backwards"),
+                run(top / "elsewhere" / "before", place, "3", "backwards"),
+                run(top / "after", place, "4", "forwards", "-O"),
+            ]
+
+        found: list[dict[str, list[str | bool]]] = once("soundness-code", made)
+        return found
 
     def test_there_are_many() -> None:
         assert len(CASES) >= 250

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -402,13 +403,17 @@ def run(jobs: list[tuple[str, str]], place: Path, seed: str) -> Found:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def runs(once: Any, tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Every edited project in one fresh process, after another one stored the original's result."""
-    top = tmp_path_factory.mktemp("edits")
-    first = run([("", write(top / "original"))], top / "place", "1")
-    jobs = [(label, write(top / str(n), edit)) for n, (label, *edit) in enumerate(SAME + CHANGES)]  # type: ignore[arg-type]
-    jobs.append(("undone", write(top / "undone")))
-    return {**first, **run(jobs, top / "place", "2")}
+
+    def made() -> Found:
+        top = tmp_path_factory.mktemp("edits")
+        first = run([("", write(top / "original"))], top / "place", "1")
+        jobs = [(label, write(top / str(n), edit)) for n, (label, *edit) in enumerate(SAME + CHANGES)]  # type: ignore[arg-type]
+        jobs.append(("undone", write(top / "undone")))
+        return {**first, **run(jobs, top / "place", "2")}
+
+    return {label: tuple(found) for label, found in once("soundness-edits", made).items()}
 
 
 def test_there_are_a_hundred(runs: Found) -> None:

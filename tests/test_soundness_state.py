@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -301,13 +302,15 @@ def run(root: Path, place: Path, seed: str) -> dict[str, list[list[str | bool]]]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[list[str | bool]]]]:
-    top = tmp_path_factory.mktemp("state")
-    for name, side in (("before", 1), ("after", 2), ("elsewhere/before", 1)):
-        write(top / name, side)
-    return [
-        run(top / folder, top / "place", str(n)) for n, folder in enumerate(("before", "after", "elsewhere/before"))
-    ]
+def runs(once: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[list[str | bool]]]]:
+    def made() -> list[dict[str, list[list[str | bool]]]]:
+        top, folders = tmp_path_factory.mktemp("state"), ("before", "after", "elsewhere/before")
+        for name, side in zip(folders, (1, 2, 1), strict=True):
+            write(top / name, side)
+        return [run(top / folder, top / "place", str(n)) for n, folder in enumerate(folders)]
+
+    found: list[dict[str, list[list[str | bool]]]] = once("soundness-state", made)
+    return found
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(CASES)))

@@ -681,18 +681,24 @@ else:
     import pytest
 
     @pytest.fixture(scope="module")
-    def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[tuple[str, int], tuple[bool, str]]]:
+    def runs(once: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[tuple[str, int], tuple[bool, str]]]:
         """What two fresh processes found, the first with an empty place and the second with what it stored."""
-        place = tmp_path_factory.mktemp("soundness")
-        found = []
-        for order, seed in (("forwards", "1"), ("backwards", "2")):
-            done = subprocess.run(
-                [sys.executable, "-W", "error::memo.MemoWarning", __file__, str(place), order],
-                capture_output=True, text=True, timeout=110, env={**os.environ, "PYTHONHASHSEED": seed},
-            )  # fmt: skip
-            assert done.returncode == 0, done.stderr
-            found.append({(name, way): (computed, label) for name, way, computed, label in json.loads(done.stdout)})
-        return found
+
+        def made() -> list[Any]:
+            place, found = tmp_path_factory.mktemp("soundness"), []
+            for order, seed in (("forwards", "1"), ("backwards", "2")):
+                done = subprocess.run(
+                    [sys.executable, "-W", "error::memo.MemoWarning", __file__, str(place), order],
+                    capture_output=True, text=True, timeout=110, env={**os.environ, "PYTHONHASHSEED": seed},
+                )  # fmt: skip
+                assert done.returncode == 0, done.stderr
+                found.append(json.loads(done.stdout))
+            return found
+
+        return [
+            {(name, way): (computed, label) for name, way, computed, label in run}
+            for run in once("soundness-values", made)
+        ]
 
     def test_there_are_many() -> None:
         assert len(VALUES) > 200
