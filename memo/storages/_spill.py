@@ -120,7 +120,7 @@ class Spill:
 
     def remove_many(self, names: Sequence[str], /) -> None:
         """Those without a body in ``big`` together; where nothing is in there, none is looked for."""
-        spilled = {name for name in names if self._body(name) is not None} if self._has_spilled() else set()
+        spilled = {name for name in names if self._body(name) is not None} if self._has_by_now() else set()
         _abilities.remover(self.small)([name for name in names if name not in spilled])
         for name in spilled:
             self.remove(name)
@@ -230,9 +230,10 @@ class Spill:
 
     def _cheapest(self, n: int, but: str) -> list[Cheap] | None:
         """None where something lies in the big storage: then each entry has to be looked at."""
-        return None if self._has_spilled() else self.small.cheapest(n, but)  # type: ignore[attr-defined]
+        return None if self._has_by_now() else self.small.cheapest(n, but)  # type: ignore[attr-defined]
 
-    def _has_spilled(self) -> bool:
+    def _has_by_now(self) -> bool:
+        """As ``_has_spilled``, where what another process has spilled since must not be missed."""
         self._spilled = self._spilled or next(iter(self.big.scan()), None) is not None
         return self._spilled
 
