@@ -75,10 +75,10 @@ def totals(database: Database, scope: str) -> tuple[int, int]:
 
 #: whether a record lies in a page of its own row, and has 16 bytes of head and body
 _SHORT = "size BETWEEN 16 AND 3999"
-_HEAD = f"substr(record, iif(substr(record, {SHORT}, 1) = x'FF', {LONG + 1}, {SHORT + 1}), :length)"
-_HERE = "FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number AND"
-#: blobs pass group_concat as they are; as texts in hexadecimal they would take twice the time
-_HEADS = f"CAST(group_concat({_HEAD}, '') AS BLOB)"
+_HEAD = (
+    f"iif({_SHORT}, substr(record, iif(substr(record, {SHORT}, 1) = x'FF', {LONG + 1}, {SHORT + 1}), :length), NULL)"
+)
+_HERE = "FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number"
 
 
 def bulk(
@@ -88,21 +88,23 @@ def bulk(
 
     What is too long or too short for that comes as ``listed`` gives it, of a condition and its values.
     """
-    heads = _HEADS if 0 < length <= 16 else "NULL"
-    query = f"SELECT min(mark), max(mark), count(*), total(size), {heads} {_HERE} {_SHORT}"
+    heads = f"CAST(group_concat({_HEAD}, '') AS BLOB)" if 0 < length <= 16 else "NULL"
+    sums = f"SELECT count(*), total(size), {heads}, min(mark), max(mark), min(size), max(size) {_HERE}"
     for number, prefix in database.rows(f"SELECT id, prefix FROM prefixes WHERE {_UNDER}", {"scope": scope}):
         first = salt(prefix) & ~LOW
         where = {"first": first, "last": first | LOW, "number": number, "length": length}
-        ((low, high, *one),) = database.rows(query, where)
-        ones = [(low, *one)]
-        if low != high:
-            marks = database.rows(f"SELECT DISTINCT mark {_HERE} {_SHORT}", where)
+        ((*one, low, high, least, most),) = database.rows(sums, where)
+        if low is None:  # nothing is here
+            continue
+        ones = [(low, one)]
+        if low != high or not 16 <= least <= most <= 3999:
+            marks = database.rows(f"SELECT DISTINCT mark {_HERE} AND {_SHORT}", where)
             marked = [{**where, "mark": mark} for (mark,) in marks]
-            ones = [(one["mark"], *database.rows(f"{query} AND mark = :mark", one)[0][2:]) for one in marked]
-        for mark, short, size, starts in ones:
-            if short:
-                yield Bulk(prefix, mark, short, int(size), starts or b"")
-        if database.rows(f"SELECT 1 {_HERE} NOT {_SHORT} LIMIT 1", where):
+            ones = [(one["mark"], database.rows(f"{sums} AND mark = :mark AND {_SHORT}", one)[0]) for one in marked]
+        for mark, (entries, size, starts, *_) in ones:
+            if entries:  # else they were removed meanwhile
+                yield Bulk(prefix, mark, entries, int(size), starts or b"")
+        if not 16 <= least <= most <= 3999:
             yield from listed(f"k BETWEEN ? AND ? AND prefix = ? AND NOT {_SHORT}", (first, first | LOW, number))
 
 
