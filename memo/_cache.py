@@ -463,7 +463,7 @@ class Cache:
                         self._too_large(call, size)
                         return None
                     opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=suffix)
-                opened.room.used(call.key, head, head.created)
+                opened.room.stored(call.key, head)
             opened.name(call)
             if monotonic() >= opened.sweep_at:
                 opened.sweep()

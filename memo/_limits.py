@@ -19,7 +19,7 @@ from _weakrefset import WeakSet
 from atexit import register
 from collections import Counter
 from contextlib import contextmanager
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 
 from . import _abilities, _group, events
 from ._entry import unpack
@@ -82,6 +82,8 @@ class Room:
         """``take(name)`` tries to get a lock between processes: an entered one, False where another has it, or True."""
         self.limits, self.storage, self.ranks = limits, storage, _abilities.ranks(storage)
         self._path = os.path.join(folder, _FILE) if folder else ""
+        #: whether the storage goes by the time of writing where no use was noted
+        self._timed = limits.evict == "lru" and hasattr(storage, "cheapest")
         self._heads, self._remove = _abilities.heads(storage), _abilities.remover(storage)
         self._take, self.turn = take, RLock()  # a finalizer or a signal handler may come in between
         self._impatient_until = 0.0
@@ -117,8 +119,12 @@ class Room:
                 if not isinstance(lock, bool):
                     lock.__exit__(None, None, None)
 
+    def stored(self, name: str, head: Head) -> None:
+        if not self._timed:
+            self.used(name, head, head.created)
+
     def used(self, name: str, head: Head, now: float) -> None:
-        """Note that an entry was stored, or served."""
+        """Note that an entry was served, or came from elsewhere."""
         self._uses[name] = self._rank(head, now)
         if len(self._uses) >= _PENDING or monotonic() - self._written > _EVERY:
             self.flush()
@@ -201,7 +207,7 @@ class Room:
         """
         storage: Any = self.storage
         briefly = hasattr(storage, "cheapest") and not events.wanted("evict")  # which tells their names
-        found: list[Cheap] | None = storage.cheapest(most, name) if briefly else None
+        found: list[Cheap] | None = storage.cheapest(most, name, self._timed) if briefly else None
         take_out = self._take_out if found is None else storage.take_out
         if found is None:
             found = [one for one in self._ranked(most + 1) if one.ticket.name != name]
@@ -215,8 +221,11 @@ class Room:
         self._remove([one.ticket.name for one in gone])
 
     def _ranked(self, n: int) -> list[Cheap]:
-        ranked = getattr(self.ranks, "ranked", None)
-        found = [(0.0, 0.0, item) for item in self.ranks.lowest("", n)] if ranked is None else ranked("", n)
+        ranked: Any = getattr(self.ranks, "ranked", None)
+        if ranked is None:
+            found = [(0.0, 0.0, item) for item in self.ranks.lowest("", n)]
+        else:
+            found = ranked("", n, timed=True) if self._timed else ranked("", n)
         return [
             Cheap(rank, written or _created(item), item.size, item.name.partition("/")[0], item)
             for rank, written, item in found
@@ -224,7 +233,7 @@ class Room:
 
     def _rank(self, head: Head, now: float) -> float:
         if self.limits.evict == "lru":
-            return now
+            return time() if self._timed else now
         if self._floor is None:  # where those before this process had got to
             self._floor = max((one.rank for one in self._ranked(1) if one.rank != _NEVER), default=0.0)
         return self._floor + head.seconds / max(head.size, 1)

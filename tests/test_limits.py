@@ -93,6 +93,30 @@ def test_lru_keeps_what_is_used(lab: Lab) -> None:
     assert [x for x in range(1, 7) if h.is_cached(x)] == [1, 2, 5, 6]
 
 
+@pytest.mark.parametrize(("size", "listened"), [(10, False), (10, True), (100_000, False)])
+def test_lru_is_one_order_whichever_way_is_taken(tmp_path: Path, size: int, listened: bool) -> None:
+    """SQLite takes out by keys, unless names are to be told or something lies in files beside it."""
+    stop = memo.on_event(lambda event: None) if listened else None
+    try:
+        cache = Lab(tmp_path / "place", "sqlite").cache(max_entries=4)
+
+        def function() -> Any:
+            return cache.persist(lambda x: b"." * (size + x), name="limits.f", code="off", version=1)
+
+        f = function()
+        for x in (1, 2, 3, 4):
+            f(x)
+        assert len(function()(1)) == size + 1
+        f(5)
+        assert [x for x in range(1, 6) if function().is_cached(x)] == [1, 3, 4, 5]
+        function()(3)
+        f(6), f(7)
+        assert [x for x in range(1, 8) if function().is_cached(x)] == [3, 5, 6, 7]
+    finally:
+        if stop is not None:
+            stop()
+
+
 def test_cost_keeps_what_saves_most_for_its_bytes(lab: Lab) -> None:
     """Seconds are handed in with what is stored, since a test does not wait for them."""
     cache = lab.cache(max_entries=6, evict="cost")

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -426,7 +427,11 @@ def test_what_is_new_is_counted_once_whatever_becomes_of_it(tmp_path):
         assert [item.name[-1] for item in storage.lowest("", 5)] == ["a", "c", "d"]
     assert storage._database.rows("SELECT count(*) FROM news") == [(0,)]
     storage.rank({"f-01/v1/a": 5.0, "f-01/v1/d": 1.0})
-    briefly = storage.cheapest(5, "f-01/v1/c")
+    assert [item.name[-1] for _, _, item in storage.ranked("", 5, timed=True)] == ["d", "a", "c"]
+    storage.rank({"f-01/v1/a": time.time() + 60})
+    assert [item.name[-1] for _, _, item in storage.ranked("", 5, timed=True)] == ["d", "c", "a"]
+    storage.rank({"f-01/v1/a": 5.0})
+    briefly = storage.cheapest(5, "f-01/v1/c", False)
     assert [(one.rank, one.size, one.scope) for one in briefly] == [(1.0, 6, "f-01"), (5.0, 8, "f-01")]
     storage.take_out(briefly)
     assert [item.name[-1] for item in storage.scan()] == ["c"]

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from sqlite3 import Cursor
 from typing import Any
 
 from ..model import Bulk, Item
 from ._database import Connection, Database
-from ._rows import LONG, LOW, SHORT, salt
+from ._rows import LONG, LOW, SHORT, salt, seconds
 
 #: Whether a prefix is of results (names of three components) under ``:scope``; "" is everything.
 _UNDER = "instr(prefix, '/') AND (:scope = '' OR substr(prefix, 1, length(:scope) + 1) = :scope || '/')"
@@ -122,25 +123,31 @@ def rank(database: Database, keys: Sequence[tuple[int, float]]) -> None:
     database.transact(work)
 
 
-_LOWEST = (
-    "SELECT {what} FROM ranks r CROSS JOIN entries e ON e.k = r.k"
-    f" WHERE {RESULT.replace('prefix IN', 'e.prefix IN')} ORDER BY r.rank, r.written LIMIT :n"
-)
 _PREFIX = "(SELECT prefix FROM prefixes WHERE id = e.prefix)"
 _LISTED = f"r.rank, r.written, e.k, {_PREFIX}, e.size, e.last, iif(e.size < 4000, e.record, NULL)"
 _BRIEFLY = f"r.rank, r.written, e.size, {_PREFIX}, e.k"
+_RANKED = f"FROM ranks r CROSS JOIN entries e ON e.k = r.k WHERE {RESULT.replace('prefix IN', 'e.prefix IN')}"
 
 
-def lowest(database: Database, scope: str, n: int, *, briefly: bool = False) -> list[tuple[Any, ...]]:
-    """Rows of the lowest: those never ranked first, by time of writing.
+def lowest(
+    database: Database, scope: str, n: int, *, timed: bool = False, briefly: bool = False
+) -> list[tuple[Any, ...]]:
+    """Rows (rank, written, then as `Sqlite.scan` lists them) of the lowest: those never ranked first, by time of writing.
 
-    (rank, written, then as `Sqlite.scan` lists them), or ``briefly`` (rank, written, size, prefix, key).
+    ``timed``: ranks are seconds since the epoch, and of what was never ranked the time of writing is the rank.
+    ``briefly``: (rank, written, size, prefix, key) instead.
     """
     if not _counting(database):
         return []
     if database.here.connection.writable and database.rows("SELECT 1 FROM news LIMIT 1"):
         rank(database, ())
-    return database.rows(_LOWEST.format(what=_BRIEFLY if briefly else _LISTED), {"scope": scope, "n": n})
+    what, values = _BRIEFLY if briefly else _LISTED, {"scope": scope, "n": n}
+    if not timed:
+        return database.rows(f"SELECT {what} {_RANKED} ORDER BY r.rank, r.written LIMIT :n", values)
+    found = database.rows(f"SELECT {what} {_RANKED} AND r.rank IS NULL ORDER BY r.written LIMIT :n", values)
+    found = [(seconds(written), written, *rest) for _, written, *rest in found]
+    found += database.rows(f"SELECT {what} {_RANKED} AND r.rank IS NOT NULL ORDER BY r.rank LIMIT :n", values)
+    return sorted(found, key=itemgetter(0))[:n]
 
 
 def remove(database: Database, keys: Sequence[tuple[int, bytes]]) -> None:

@@ -221,16 +221,16 @@ class Spill:
     def lowest(self, scope: str, n: int, /) -> list[Item]:
         return list(self._shown(self._ranks.lowest(scope, n)))
 
-    def ranked(self, scope: str, n: int, /) -> list[tuple[float, float, Item]]:
-        ranked: Callable[[str, int], list[tuple[float, float, Item]]] | None = getattr(self._ranks, "ranked", None)
+    def ranked(self, scope: str, n: int, /, **how: Any) -> list[tuple[float, float, Item]]:
+        ranked: Callable[..., list[tuple[float, float, Item]]] | None = getattr(self._ranks, "ranked", None)
         if ranked is None:
             return [(0.0, 0.0, item) for item in self.lowest(scope, n)]
-        shown = ((rank, written, self._shown((item,))) for rank, written, item in ranked(scope, n))
+        shown = ((rank, written, self._shown((item,))) for rank, written, item in ranked(scope, n, **how))
         return [(rank, written, item) for rank, written, items in shown for item in items]
 
-    def _cheapest(self, n: int, but: str) -> list[Cheap] | None:
+    def _cheapest(self, n: int, but: str, timed: bool) -> list[Cheap] | None:
         """None where something lies in the big storage: then each entry has to be looked at."""
-        return None if self._has_by_now() else self.small.cheapest(n, but)  # type: ignore[attr-defined]
+        return None if self._has_by_now() else self.small.cheapest(n, but, timed)  # type: ignore[attr-defined]
 
     def _has_by_now(self) -> bool:
         """As ``_has_spilled``, where what another process has spilled since must not be missed."""

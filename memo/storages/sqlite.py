@@ -256,20 +256,23 @@ class Sqlite:
     def lowest(self, scope: str, n: int, /) -> list[Item]:
         return [item for _, _, item in self.ranked(scope, n)]
 
-    def ranked(self, scope: str, n: int, /) -> list[tuple[float, float, Item]]:
-        """The lowest with their ranks (-inf: never ranked) and times of writing in seconds, for storages over this one."""
+    def ranked(self, scope: str, n: int, /, timed: bool = False) -> list[tuple[float, float, Item]]:
+        """The lowest with their ranks (-inf: never ranked) and times of writing in seconds, for storages over this one.
+
+        ``timed``: ranks are times, too, and what was never ranked has that of its writing.
+        """
         self._rank()
         return [
             (float("-inf") if rank is None else rank, seconds(written), item)
-            for rank, written, *listed in _eviction.lowest(self._database, scope, n)
+            for rank, written, *listed in _eviction.lowest(self._database, scope, n, timed=timed)
             for item in self._items([listed])
         ]
 
-    def cheapest(self, n: int, but: str, /) -> list[Cheap]:
+    def cheapest(self, n: int, but: str, timed: bool, /) -> list[Cheap]:
         """What goes first, in an order as `ranked`, but not the entry ``but``; to be given to `take_out`."""
         self._rank()
         kept = key_of(but)[1]
-        rows = _eviction.lowest(self._database, "", n + 1, briefly=True)
+        rows = _eviction.lowest(self._database, "", n + 1, timed=timed, briefly=True)
         return [
             _new(
                 Cheap, (float("-inf") if rank is None else rank, seconds(written), size, prefix.partition("/")[0], key)
