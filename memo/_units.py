@@ -29,9 +29,8 @@ for _power, _letter in enumerate("kmgtp", 1):
     _BYTES[_letter + "b"] = 1000**_power
     _BYTES[_letter + "ib"] = 1024**_power
 
+#: compiled by the first text there is: most programs give numbers or none
 _TERM = r"([0-9]{1,30})(?:\.([0-9]{1,30}))? *([a-zµμ]*)"
-_terms, _between = re.compile(_TERM).findall, re.compile(_TERM).sub
-_size = re.compile(_TERM, re.IGNORECASE).fullmatch
 
 
 def seconds(duration: str | int | float | timedelta, option: str = "duration") -> float:
@@ -70,7 +69,7 @@ def size_bytes(size: str | int, option: str = "size") -> int:
     """
     total: int | None = None
     if isinstance(size, str):
-        if (match := _size(size.strip())) and (factor := _BYTES.get(match[3].lower())):
+        if (match := re.fullmatch(_TERM, size.strip(), re.IGNORECASE)) and (factor := _BYTES.get(match[3].lower())):
             fraction = match[2] or ""  # in integers: floats would make "1.1 GB" one byte short
             total = int(match[1] + fraction) * factor // 10 ** len(fraction)
     elif isinstance(size, (int, float)) and not isinstance(size, bool) and size % 1 == 0:  # 2e9 too
@@ -123,8 +122,8 @@ def show_bytes(size: int) -> str:
 
 
 def _sum_of_terms(text: str) -> float | None:
-    terms = _terms(text)
-    if not terms or _between("", text).strip():
+    terms = re.findall(_TERM, text)
+    if not terms or re.sub(_TERM, "", text).strip():
         return None
     total = 0.0
     for whole, fraction, unit in terms:

@@ -4,8 +4,6 @@ Named tuples, because a look-up makes several of them and a tuple is the cheapes
 None of them has behaviour beyond its name, and none imports anything of memo.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple, TypeAlias
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"

@@ -21,7 +21,18 @@ PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {
     "_beats", "_call", "_clearing", "_entry", "_flight", "_front", "_limits", "_litter", "_place", "_project", "_saved", "_sweep", "_upkeep", "_uses", "_verify", "events", "settings",
 }  # fmt: skip
-ENGINE = {"_body", "_cache", "_contradictions", "_dependencies", "_items", "_location", "_opened", "explain", "sharing"}
+ENGINE = {
+    "_body",
+    "_cache",
+    "_contradictions",
+    "_dependencies",
+    "_items",
+    "_location",
+    "_opened",
+    "_opening",
+    "explain",
+    "sharing",
+}
 FACE = {
     "_async", "_attempt", "_counts", "_freshness", "_handle", "_kinds", "_made_from", "_map", "_offer", "_options", "_persist", "_plan", "_recording", "_recording_async", "_reference", "_run", "_spot", "_stale", "_state", "_touched", "_wrapper",
     "_opens", "_unseen",

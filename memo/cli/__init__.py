@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         gc.disable()  # it never pays in so short a life: a tenth of the time of `memo ls`
+        # memo's own texts are English, and looking for translations of argparse's loads locale and searches the disk
+        vars(argparse)["_"] = vars(argparse)["ngettext"] = _untranslated
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal can't show is no reason to fail
@@ -49,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if argv is None:
             gc.freeze()  # the interpreter would look through all of it once more at its end: another tenth
+
+
+def _untranslated(text: str, plural: str = "", number: int = 1) -> str:
+    return text if number == 1 else plural
 
 
 def _written(argv: Sequence[str] | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from memo import _place
-from memo._opened import open_place
+from memo._opening import open_place
 from memo._project import project_root
 from memo.errors import OptionError, PlaceError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from time import time
 
 from memo import _upkeep
-from memo._limits import evicted
 from memo._place import split_location
 from memo._units import show_bytes, show_seconds
 from memo.errors import OptionError
@@ -178,6 +177,8 @@ def _remembered(storage: Storage, one: Listed) -> tuple[dict[str, str], dict[str
 
 
 def stats(arguments: Namespace) -> None:
+    from memo._limits import evicted
+
     now = time()
     location, storage, _ = opened(arguments)
     functions = _upkeep.usage(storage, _filters.chosen(arguments, now, storage), now)

@@ -15,7 +15,7 @@ import sqlite3
 import stat
 import threading
 import time
-import weakref
+from _weakrefset import WeakSet  # weakref would be loaded for this alone
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -43,7 +43,7 @@ CREATE TABLE ranks(k INTEGER PRIMARY KEY, rank REAL, written INTEGER);
 PRAGMA user_version={FORMAT};
 """
 
-_all: weakref.WeakSet[Database] = weakref.WeakSet()
+_all: WeakSet[Database] = WeakSet()
 _forking = threading.RLock()  # held from before a fork until after it: nothing is opened meanwhile
 _inherited: list[sqlite3.Connection] = []  # in use while a fork went on: never closed in the child
 
@@ -111,7 +111,7 @@ class Database:
         self.path = os.path.join(folder, "entries.db")
         self.timeout = timeout
         self.queue = FolderLock(os.path.join(folder, "entries.lock"), timeout)
-        self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._connections: WeakSet[Connection] = WeakSet()
         self._list = threading.RLock()
         self._last: tuple[int, int] | None = None  # the file that was opened last
         self.here = _Here(self)

@@ -10,10 +10,9 @@ import errno
 import os
 import threading
 import time
-import weakref
+from _weakrefset import WeakSet  # weakref would be loaded for this alone
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from zlib import crc32
 
 from .. import _group
 from ._disk import is_network, make_folder
@@ -27,7 +26,7 @@ except ImportError:  # Windows
 PATIENCE = 1.0  #: seconds that a turn on a name waits for another process
 SHORT = 0.1  #: seconds that a lock is waited for where it was waited for in vain just now: its holder may be stopped
 
-_all: weakref.WeakSet[FolderLock | Turns] = weakref.WeakSet()
+_all: WeakSet[FolderLock | Turns] = WeakSet()
 
 
 class FolderLock:
@@ -163,6 +162,8 @@ class NameLocks:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[bool]:
+        from zlib import crc32
+
         number = crc32(name.encode()) & 15
         lock = self._locks.get(number)
         if lock is None:
