@@ -65,7 +65,7 @@ def open_place(
         record = storage.read(PLACE)
         found = None if record is None else marker_of(bytes(record.body), shown(where))
         if found is None:
-            raise PlaceError(f"there is no cache at {shown(where)}")
+            raise PlaceError(f"there is no cache at {shown(where)}: memo has stored nothing there. Check the address")
         return storage, found
     kind = kind or asked
     folder = os.path.abspath(where)

@@ -114,6 +114,7 @@ def test_what_can_not_be_done_is_said_and_changes_nothing(place: Path, tmp_path:
         (["import", tmp_path / "thesis.txt", "--trust"], "no export of memo"),
         (["import", tmp_path / "gone.memo", "--trust"], "there is no file"),
         (["export", tmp_path / "thesis.txt"], "not replaced"),
+        (["export", tmp_path / "none" / "results.memo"], "results.memo can't be written: No such file or directory: "),
         (["pull", tmp_path / "gone", "--trust"], "no cache at"),
         (["push", place], "this place itself"),
         (["push", "nonsense://x"], "nonsense://"),

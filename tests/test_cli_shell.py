@@ -124,6 +124,7 @@ def test_show_tells_all_of_one_result(place: Path, ran: Any) -> None:
     assert (code, out, "ls --entries" in err) == (1, "", True)
     code, out, err = ran("show", "shop.price", "-l", place)
     assert (code, out, "3 results" in err) == (2, "", True)
+    assert len([line for line in err.splitlines() if line.startswith("  shop.price-")]) == 3  # to choose from
 
 
 def test_compact_gives_room_back(place: Path, ran: Any) -> None:
@@ -176,7 +177,9 @@ def test_tables_are_rich_on_a_terminal_and_plain_elsewhere(place: Path) -> None:
     assert "\x1b" not in on_terminal("ls", "-l", place, TERM="dumb")
     uncoloured = on_terminal("ls", "-l", place, TERM="xterm-256color", NO_COLOR="1")
     assert not re.search("\x1b\\[[0-9;]*(3[0-9]|4[0-9])", uncoloured)
-    assert "\x1b[1m" in process("ls", "-l", place, FORCE_COLOR="1", TERM="xterm").stdout
+    narrow = process("ls", "-l", place, FORCE_COLOR="1", TERM="xterm", COLUMNS="40").stdout
+    assert "\x1b[1m" in narrow
+    assert "shop.picture" in narrow  # in one piece
 
 
 def test_tables_are_plain_without_rich(place: Path, ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:

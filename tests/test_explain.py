@@ -342,6 +342,7 @@ def test_an_upgrade_is_warned_of(told: dict[str, Any]) -> None:
     assert len(told["package"]["warned"]) == 1
     assert "computes anew, since package fakelib 1.0 -> 1.1" in told["package"]["warned"][0]
     assert "packages='minor'" in told["package"]["warned"][0]
+    assert "memo adopt " in told["package"]["warned"][0]
     assert not any(told[name]["warned"] for name in ("helper", "scalar", "version_option"))
 
 

@@ -87,7 +87,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return stop.code if isinstance(stop.code, int) else FAILED
     import warnings
 
-    from memo.errors import MemoError
+    from memo.errors import MemoError, UnreachableError
 
     from ._output import Nothing, say
 
@@ -101,6 +101,9 @@ def _run(argv: Sequence[str] | None) -> int:
             return NOTHING
         except BrokenPipeError:
             raise
+        except UnreachableError as error:  # of a server
+            say(f"error: {error}\nIs the address right, does it run, and may you use it?")
+            return FAILED
         except (MemoError, OSError) as error:
             say(f"error: {error}")
             return FAILED

@@ -67,7 +67,10 @@ def _rich_table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: str
         shown.add_column(title, justify="right" if figures else "left", overflow="fold", no_wrap=figures)
     for row in rows:
         shown.add_row(*(Text(escape(cell)) for cell in row))
-    Console(file=sys.stdout, highlight=False).print(shown)
+    console = Console(file=sys.stdout, highlight=False)
+    # where it is too wide the terminal breaks lines, as without rich, rather than rich names into pieces of two letters
+    console.width = max(console.width, console.measure(shown, options=console.options.update(width=10_000)).maximum)
+    console.print(shown)
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> None:
@@ -87,8 +90,9 @@ def as_json(value: object) -> None:
 
 
 def say(text: str) -> None:
-    """To standard error, so that what is piped on holds results only."""
-    print(f"memo: {escape(text)}", file=sys.stderr)
+    """To standard error, so that what is piped on holds results only. Further lines are indented: none looks like ours."""
+    first, *more = text.split("\n")
+    print("\n".join([f"memo: {escape(first)}", *(f"  {escape(line.strip())}" for line in more)]), file=sys.stderr)
 
 
 class Progress:

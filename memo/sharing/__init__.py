@@ -56,7 +56,10 @@ def export(
             raise PlaceError(f"{error}. It is not replaced: remove it, or give another name") from None
     if dry_run:
         return copy(source, None, filters, keys=keys, dry_run=True)
-    made = NewArchive(path)
+    try:
+        made = NewArchive(path)
+    except OSError as error:  # of a name aside, which nobody has asked for
+        raise PlaceError(f"{path} can't be written: {error.strerror}: {os.path.dirname(path)}") from None
     try:
         copied = copy(source, made, filters, keys=keys, progress=progress)
         if copied.entries:

@@ -17,6 +17,9 @@ def test_every_command_on_redis(redis_server: Any, tmp_path: Path) -> None:
 
 def test_every_flag_on_redis(redis_server: Any, tmp_path: Path) -> None:
     every_flag(tmp_path, redis_server.url)
+    assert "there is no cache at redis://" in Shop(tmp_path, redis_server.url[:-1] + "1").refused("ls")
+    redis_server.kill()
+    assert "Is the address right, does it run" in Shop(tmp_path, redis_server.url).refused("stats")
 
 
 def test_push_and_pull_of_a_bucket(s3_server: Any, tmp_path: Path) -> None:
