@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,21 @@ _number = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests start hundreds of processes, each of which would compile memo anew where PYTHONDONTWRITEBYTECODE is set."""
+    """memo is compiled once for the hundreds of processes that tests start, and what tests write never is.
+
+    A program that is edited within a second might else be taken for what it was before.
+    """
     spec = importlib.util.find_spec("memo")
     if not hasattr(config, "workerinput") and spec is not None:
         for folder in spec.submodule_search_locations or ():
             compileall.compile_dir(folder, quiet=2)
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
+def pytest_collection_finish() -> None:
+    """From here on not in this process either; the tests themselves are kept as pytest has compiled them."""
+    sys.dont_write_bytecode = True
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,4 +1,4 @@
-"""The memo command, each time as a process of its own, on places that real persisted functions have filled."""
+"""The memo command, each time in a process of its own, on places that real persisted functions have filled."""
 
 from __future__ import annotations
 
@@ -80,6 +80,15 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- looking
+
+
+def test_commands_leave_nothing_open_for_python_to_complain_of(place: Path) -> None:
+    """In processes that Python itself starts and takes apart; elsewhere here they are forked."""
+    env = {**environment(place.parent), "PYTHONWARNINGS": "always::ResourceWarning"}
+    for command in (["ls"], ["ls", "--entries"], ["stats"], ["where"], ["clear", "*.price", "--yes"]):
+        line = [sys.executable, "-m", "memo", *command, "-l", place]
+        done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=60)
+        assert (done.returncode, done.stderr) == (0, ""), command
 
 
 def test_ls_shows_functions_newest_first_in_aligned_columns(place: Path) -> None:
