@@ -175,6 +175,8 @@ class Diskcache:
         if not self._own:
             return diskcache.Cache(folder, timeout=self.timeout, disk=self._disk)
         make_folder(folder)
+        if os.path.isdir(f"{folder}/cache.db"):  # out of the way
+            set_aside(f"{folder}/cache.db", f"{folder}/cache.db.damaged")
         if not os.path.exists(f"{folder}/cache.db"):
             # for this user alone. It gets its name when it is closed: closing a file that SQLite has open in this process
             # would take SQLite's locks away

@@ -208,7 +208,7 @@ class Objects:
             return
         for info in found:
             if time() - _written(info) > STALE:
-                self._ask("rm_file", info["name"])
+                self._ask("rm", info["name"], recursive=True)
 
     # -- listings: names, sizes and times come with them, heads do not
 
@@ -304,7 +304,7 @@ class Objects:
         """The last bytes of an object, 0: all; None where there is none. ``size``: how many, if they may be many."""
         try:
             return self._ask("cat_file", path, start=-last if last else None, size=size)  # type: ignore[no-any-return]
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def _ask(self, verb: str, *arguments: Any, size: int = 0, **options: Any) -> Any:
@@ -376,6 +376,8 @@ class Objects:
                 file = fs.open(aside, "wb")
             with file:
                 yield file.write
+            if self.scheme in ("file", "local") and os.path.isdir(path):  # out of the way, where it is swept
+                os.rename(path, aside + "-")
             with _said_plainly(self):
                 fs.mv(aside, path)
         except BaseException:

@@ -159,6 +159,9 @@ class Shelve:
                 raise ValueError(f"it names {named!r}")
         except FileNotFoundError:
             return self._make() if write else None
+        except IsADirectoryError:  # out of the way
+            set_aside(self._label, self._label + ".damaged")
+            return self._make() if write else self.flavour
         except (ValueError, KeyError, TypeError) as error:
             if self.flavour is not None:  # only the label is damaged
                 return self._make() if write else self.flavour
