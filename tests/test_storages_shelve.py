@@ -211,3 +211,16 @@ def test_a_disk_or_another_program_in_the_way_is_no_damage(tmp_path, monkeypatch
                 storage.read(NAME)
         assert not storage.ruined(raised.value)
     assert bytes(storage.read(NAME).body) == b"x"
+
+
+def test_a_damaged_value_takes_no_memory(tmp_path):
+    """Unpickling it would: its index into what was memoized is a random number."""
+    storage = Shelve(tmp_path)
+    for body in (b"", b"head", b"x" * 300, b"x" * 70_000):
+        for mark in (0, 255, 65_536, 1 << 31, 1 << 63):
+            storage.write(NAME, [body], lambda: b"head", size=len(body), mark=mark)
+            assert tuple(storage.read(NAME))[:3] == (b"head", mark, body)
+    with storage._open(write=True) as shelf:
+        shelf[NAME.encode()] = b'J{"format": 1, "storage": "sqlite", "made_by": "memo", "limits": {}, "options": {}}'
+    with pytest.raises(DamagedError, match="not as it was written"):
+        storage.read(NAME)

@@ -2,14 +2,13 @@
 
 Which dbm a Python has differs from machine to machine, and none reads another's files, so the flavour is fixed: in the
 ``memo.json`` of the place, and in ``shelve.json`` beside the file, for a shelf without a place. No flavour allows a second writer: each operation opens the file, under a lock, and closes it.
-Values are pickles of a plain tuple, and nothing else is read back: a pickle that would import anything is damage.
+Values are pickles of a plain tuple, read by their opcodes and never unpickled: a damaged one could take all memory there is.
 """
 
 from __future__ import annotations
 
 import errno
 import importlib
-import io
 import json
 import os
 import pickle
@@ -232,17 +231,46 @@ def _stamp(path: str) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-class _Plain(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of an entry")
+#: opcodes of pickle that a tuple of bytes, a number and bytes is made of -> how many bytes of length or of number follow
+_BYTES = {b"C": 1, b"B": 4, b"\x8e": 8}
+_NUMBERS = {b"K": 1, b"M": 2, b"J": 4, b"\x8a": 1}
 
 
 def _load(value: bytes) -> Record:
+    """What was pickled, read by its opcodes: unpickling what is damaged could take all memory, or import something."""
+    found: list[Any] = []
+    known: list[Any] = []
+    at = 2
     try:
-        head, mark, body = _Plain(io.BytesIO(value)).load()
-    except Exception as error:
+        if value[:2] != b"\x80\x04":
+            raise ValueError("no pickle of protocol 4")
+        while (code := value[at : at + 1]) != b".":
+            at += 1
+            if code in _BYTES or code in _NUMBERS:
+                width = _BYTES.get(code) or _NUMBERS[code]
+                number = int.from_bytes(value[at : at + width], "little", signed=code == b"J")
+                at += width
+                if code in _BYTES or code == b"\x8a":
+                    data = value[at : at + number]
+                    if len(data) < number:
+                        raise ValueError("it is cut off")
+                    at += number
+                    found.append(data if code in _BYTES else int.from_bytes(data, "little", signed=True))
+                else:
+                    found.append(number)
+            elif code == b"\x94":  # of the tuple, too
+                known.append(found[-1])
+            elif code == b"h":  # head and body are the same bytes
+                found.append(known[value[at]])
+                at += 1
+            elif code == b"\x95":
+                at += 8
+            elif code != b"\x87":
+                raise ValueError(f"{code!r} is no part of an entry")
+        head, mark, body = found
+    except (ValueError, IndexError) as error:
         raise DamagedError(f"an entry of a shelf is not as it was written: {error}")
-    if type(head) is not bytes or type(mark) is not int or type(body) is not bytes:
+    if at + 1 != len(value) or type(head) is not bytes or type(mark) is not int or type(body) is not bytes:
         raise DamagedError("an entry of a shelf is not as it was written")
     return Record(head, mark, body)
 
