@@ -643,3 +643,16 @@ def test_many_are_written_in_one_go_as_each_alone(tmp_path):
     assert {item.name for item in spill.big.scan()} == {name for name, record, _ in second if len(record.body) > 1000}
     spill.write_many([])
     assert len(list(spill.scan())) == 10
+
+
+def test_what_others_store_after_a_compact_is_listed_and_counted(tmp_path):
+    """Connections know the numbers of prefixes: one that nothing had for a moment must not be taken away, or given to another."""
+    one, two = Sqlite(tmp_path), Sqlite(tmp_path)
+    put(one, "f-01/v1/" + "ab" * 20)
+    one.remove("f-01/v1/" + "ab" * 20)
+    two.compact()
+    put(two, "g-01/v1/" + "ef" * 20)
+    put(one, "f-01/v1/" + "cd" * 20)
+    assert sorted(item.name for item in two.scan()) == ["f-01/v1/" + "cd" * 20, "g-01/v1/" + "ef" * 20]
+    assert two.totals("")[0] == 2
+    assert [item.name for item in two.scan("f-01")] == ["f-01/v1/" + "cd" * 20]

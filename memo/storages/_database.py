@@ -366,7 +366,7 @@ class Database:
 
         def work(connection: Connection) -> None:
             connection.execute("DELETE FROM ranks WHERE k NOT IN (SELECT k FROM entries)")
-            connection.execute("DELETE FROM prefixes WHERE id NOT IN (SELECT prefix FROM entries)")
+            # prefixes stay, also those of nothing: every open connection knows them by their numbers
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
