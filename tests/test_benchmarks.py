@@ -141,6 +141,7 @@ def test_a_storage_that_loses_entries_is_noticed(monkeypatch, tmp_path):
     assert storages.many_again("losing", tmp_path, True)["errors"] > 0
 
 
+@pytest.mark.slow
 def test_a_missing_peer_fails_the_check_with_the_install_line(tmp_path):
     (tmp_path / "diskcache.py").write_text("raise ModuleNotFoundError('no diskcache', name='diskcache')")
     done = run("--check", "--rounds", "1", "--only", "import", path=tmp_path)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,10 @@ STORAGES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "sqlalchemy": lambda folder: {"location": f"sqlite:///{folder}/sql.db", **SIGNED},
     "fsspec": lambda folder: {"location": f"file://{folder}", **SIGNED},
 }
-EVERYTHING = {"None", "1 byte", "10 KB", "20 MB", "frame", "nested arrays"}
-SIZED = {"1 byte", "10 KB", "20 MB"}
+SIZES = {"1 byte": 1, "10 KB": 10_000, "2 MB": 2_000_000, "20 MB": 20_000_000}
+SIZED = set(SIZES)
+EVERYTHING = {"None", *SIZED, "frame", "nested arrays"}
+MEGABYTES = {"2 MB", "20 MB"}
 #: name -> (what Cache takes, the values that it stores, whose kind of value the sized ones are)
 SERIALIZERS: dict[str, tuple[Callable[[], Any], set[str], str]] = {
     "pickle": (lambda: "pickle", EVERYTHING, "bytes"),
@@ -70,7 +72,7 @@ def test_all_of_the_registry_is_in_the_tables():
 def value(name: str, kind: str) -> Any:
     """A new one at each call, but for the largest, which nobody here changes."""
     if name in SIZED:
-        return _sized({"1 byte": 1, "10 KB": 10_000, "20 MB": 20_000_000}[name], kind)
+        return _sized(SIZES[name], kind)
     if name == "frame":
         return pd.DataFrame(
             {"i": range(500), "f": np.linspace(0, 1, 500), "s": [f"n{i}" for i in range(500)]}
@@ -109,15 +111,27 @@ def test_the_same_on_miss_and_hit_or_refused(storage, serializer, tmp_path, monk
     check(STORAGES[storage](tmp_path), serializer, monkeypatch)
 
 
-def check(options: dict[str, Any], serializer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+@pytest.mark.parametrize("storage", STORAGES)
+def test_twenty_megabytes_are_the_same_or_refused(storage, serializer, tmp_path, monkeypatch):
+    check(STORAGES[storage](tmp_path), serializer, monkeypatch, names={"20 MB"})
+
+
+def check(
+    options: dict[str, Any],
+    serializer: str,
+    monkeypatch: pytest.MonkeyPatch,
+    names: Collection[str] = EVERYTHING - {"20 MB"},
+) -> None:
     _, fits, kind = SERIALIZERS[serializer]
-    for name in sorted(EVERYTHING):
+    for name in sorted(names):
         monkeypatch.setattr(events, "_warned", set())  # as in a new process
         f = persisted(options, serializer)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", MemoWarning)
             assert SerializerSuite().same(value(name, kind), f(name)), f"{name} on the miss"
-            if name != "20 MB":
+            if name not in MEGABYTES:
                 assert SerializerSuite().same(value(name, kind), f(name)), f"{name} in the same process"
         told = [str(one.message) for one in caught if issubclass(one.category, MemoWarning)]
         if name in fits:
@@ -134,7 +148,7 @@ def check(options: dict[str, Any], serializer: str, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("storage", [name for name in STORAGES if name != "memory"])
 def test_the_same_in_another_process(storage, tmp_path):
     options = STORAGES[storage](tmp_path)
-    small = EVERYTHING - {"20 MB"}
+    small = EVERYTHING - MEGABYTES
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MemoWarning)
         for serializer in SERIALIZERS:

@@ -9,3 +9,9 @@ from test_matrix import SERIALIZERS, SIGNED, check
 @pytest.mark.parametrize("serializer", SERIALIZERS)
 def test_redis(redis_server, serializer, monkeypatch):
     check({"location": redis_server.url, **SIGNED}, serializer, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_redis_with_twenty_megabytes(redis_server, serializer, monkeypatch):
+    check({"location": redis_server.url, **SIGNED}, serializer, monkeypatch, names={"20 MB"})
