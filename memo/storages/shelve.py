@@ -145,7 +145,7 @@ class Shelve:
                 finally:
                     shelf.close()
             except Exception as error:  # of dbm alone: nothing else is done with an open shelf
-                if not _is_damage(error):
+                if not _is_damage(error, self._path):
                     raise
                 raise self._ruined(f"{self._path} is not what {flavour} wrote ({error!r})")
 
@@ -178,7 +178,7 @@ class Shelve:
                 raise DamagedError("what lies there may be of another flavour")
             dbm.open(self._path, "c", 0o600).close()  # else it has only lost its label
         except Exception as error:
-            if not _is_damage(error):
+            if not _is_damage(error, self._path):
                 raise
             dbm.open(self._path, "n", 0o600).close()
         new = self._label + ".new"
@@ -215,10 +215,12 @@ def best_flavour() -> str:
     raise PlaceError("this Python has no dbm module at all")
 
 
-def _is_damage(error: Exception) -> bool:
+def _is_damage(error: Exception, path: str) -> bool:
     """Whether it lies in the file, and not in the disk, in rights, or in another program that has the file open."""
     cause = error.__context__  # dbm.sqlite3 raises an OSError without a number from within
     if type(cause).__name__ == "OperationalError":
+        if "unable to open" in str(cause):  # for want of descriptors or rights, or because it is gone
+            return not os.path.isfile(path)
         return any(part in str(cause) for part in _OTHER_SCHEMA)
     return not (isinstance(error, OSError) and error.errno in _NOT_DAMAGE)
 
