@@ -233,8 +233,10 @@ def test_a_place_of_a_shelf_that_this_python_can_not_open_says_so(tmp_path, monk
     place = tmp_path / "place"
     persist(location=place, storage="shelve")(abs_of)(-1)
     flavour = json.loads((place / "memo.json").read_text())["options"]["flavour"]
-    monkeypatch.setitem(sys.modules, flavour, None)
-    with pytest.warns(MemoWarning, match=f"this Python has no {re.escape(flavour)}, which .* names"):
+    for file in place.rglob("*.json"):  # as a Python that has it would have written them
+        file.write_text(file.read_text().replace(flavour, "dbm.gnu"))
+    monkeypatch.setitem(sys.modules, "dbm.gnu", None)
+    with pytest.warns(MemoWarning, match="this Python has no dbm.gnu, which .* names"):
         assert Cache(place).persist(abs_of)(-1) == 1
 
 
