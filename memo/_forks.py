@@ -47,11 +47,18 @@ def register(
 
 def _before() -> None:
     _one.acquire()
+    _wait()
+    _begun.extend(reversed(_all))
+    try:
+        _call([hooks.before for hooks in _begun])
+    finally:
+        _wait()  # while those waited for this and that, other threads went on
+
+
+def _wait() -> None:
     end = monotonic() + PATIENCE
     while _importing() and monotonic() < end:
         sleep(0.001)
-    _begun.extend(reversed(_all))
-    _call([hooks.before for hooks in _begun])
 
 
 def _in_parent() -> None:

@@ -16,20 +16,36 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
+from .. import _forks
 from ._bytecode import FUTURE_ANNOTATIONS, nested_code, piece_of_code
 from ._tree import Piece, piece_of
 
 reading = RLock()  #: held by whoever asks for pieces: files are parsed once, and their trees forgotten together
 
 
-def _after_fork() -> None:
+_held = False
+
+
+def _before_fork() -> None:
+    """A child must not begin with what another thread was half through: it would not know the sources it knows here."""
+    global _held
+    _held = reading.acquire(timeout=_forks.PATIENCE)
+
+
+def _after_fork_in_parent() -> None:
+    if _held:
+        reading.release()
+
+
+def _after_fork_in_child() -> None:
     """Whoever held the lock does not exist in the child."""
     global reading
     reading = RLock()
+    for source in () if _held else list(_files.values()):
+        source.forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_forks.register(_before_fork, _after_fork_in_parent, _after_fork_in_child)
 
 _ONLY_AST = 0x400
 _MEMO = __name__.partition(".")[0]
@@ -67,6 +83,11 @@ class Source:
             self._index_definitions()
             self.own = _names_of_memo(self.tree.body)
         return bool(self.tree)
+
+    def forget(self) -> None:
+        """The tree, which is large; the text stays."""
+        self.tree = None
+        self.codes, self.nodes, self.lambdas = {}, {}, False
 
     def _index_definitions(self) -> None:
         stack: list[Any] = list(self.tree.body)
@@ -300,5 +321,4 @@ def release() -> None:
         _files.pop(next(iter(_files)))
     for source in _files.values():
         if source.tree:
-            source.tree = None
-            source.codes, source.nodes, source.lambdas = {}, {}, False
+            source.forget()
