@@ -7,7 +7,8 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from .. import _group
 from ..model import Buffer
@@ -19,25 +20,32 @@ GATHER = 1024  # buffers that one writev takes
 CHUNK = 1 << 22  # bytes gathered before they are written
 RESERVE = 1 << 20  # from this size on the room is reserved first: faster, and a full disk is known at once
 
+_TRIES = 10  # as often may a folder be gone again
+
+T = TypeVar("T")
+
 _FLAGS = sum(getattr(os, flag, 0) for flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 
 def create(path: str) -> int:
     """A new file that nobody may write again, for its owner only, whatever the umask. Folders are made as needed."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
-    try:
-        return _group.opened(path, os.open(path, flags, 0o400))
-    except FileNotFoundError:
-        make_folder(os.path.dirname(path))
-        return _group.opened(path, os.open(path, flags, 0o400))
+    return _group.opened(path, _within(os.path.dirname(path), lambda: os.open(path, flags, 0o400)))
+
+
+def _within(folder: str, step: Callable[[], T]) -> T:
+    """``step()``, its folder made as needed; and again where ``compact`` took it away while it was still empty."""
+    for _ in range(_TRIES):
+        try:
+            return step()
+        except FileNotFoundError:
+            make_folder(folder)
+    return step()
 
 
 def place(source: str, target: str) -> None:
     try:
-        os.replace(source, target)
-    except FileNotFoundError:
-        make_folder(os.path.dirname(target))
-        os.replace(source, target)
+        _within(os.path.dirname(target), lambda: os.replace(source, target))
     except IsADirectoryError:  # no entry of memo's: out of the way, where it is swept
         os.rename(target, os.path.join(os.path.dirname(source), os.urandom(8).hex()))
         os.replace(source, target)
