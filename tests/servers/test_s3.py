@@ -49,6 +49,9 @@ class TestTieredS3(StorageSuite):
     def make(self, tmp_path):
         return Tiered(tmp_path / "near", Patient(Objects(new_url(self.server), timeout=20), timeout=20))
 
+    def test_answers_random_commands_as_it_must(self, tmp_path):  # in one process: see test_storages_tiered.py
+        agree(self.make(tmp_path), count=300, seed=11, kept=False)
+
 
 @pytest.mark.timeout(300)
 def test_agrees(s3_server):
