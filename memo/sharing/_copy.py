@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 _FEW = 32  #: entries of a function for which the receiver is asked one by one, instead of for all that it has
 _WINDOW = 1000  #: entries handed to the threads at once
-_TOGETHER, _BYTES = (
-    200,
-    1 << 20,
-)  #: entries read and written together where a trip costs nothing, and what they may take
+_TOGETHER = 200  #: entries read and written together where a trip costs nothing
+_BYTES = 1 << 20  #: what those may take
 _GONE, _SAME, _DAMAGED, _TOO_LARGE = 0, -1, -2, -3  #: why an entry was not copied
 
 

@@ -233,7 +233,7 @@ class Spill:
         return None if self._has_by_now() else self.small.cheapest(n, but, timed)  # type: ignore[attr-defined]
 
     def _has_by_now(self) -> bool:
-        """As ``_has_spilled``, where what another process has spilled since must not be missed."""
+        """As ``_had_spilled``, where what another process has spilled since must not be missed."""
         self._spilled = self._spilled or next(iter(self.big.scan()), None) is not None
         return self._spilled
 
