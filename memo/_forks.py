@@ -97,15 +97,19 @@ def _importing() -> bool:
 
 
 def _imports(frame: FrameType | None) -> bool:
-    """Whether a thread that is in this frame is importing, and memo asked for it."""
+    """Whether a thread that is in this frame is importing, and memo asked for it, itself or through Python's library.
+
+    The library loads modules late, too: an `isinstance` of a protocol loads `inspect` since Python 3.12. What functions of
+    the user load is not waited for: that may take long, and memo does not need it in the child.
+    """
     inside = False
     while frame is not None:
         name = frame.f_globals.get("__name__") or ""
-        if frame.f_code.co_filename in _MACHINERY or (inside and name == "importlib"):
+        if frame.f_code.co_filename in _MACHINERY:
             inside = True
         elif inside and name.partition(".")[0] == "memo":
             return True
-        else:
+        elif name.partition(".")[0] not in sys.stdlib_module_names:
             inside = False
         frame = frame.f_back
     return False

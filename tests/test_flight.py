@@ -321,14 +321,14 @@ RATE = 1
 
 
 FORK_IN_AN_IMPORT = """
-    import importlib.abc, os, signal, sys, threading
+    import os, signal, sys, threading
     from memo import persist
 
     importing, forking = threading.Event(), threading.Event()
 
-    class Slow(importlib.abc.MetaPathFinder):
+    class Slow:
         def find_spec(self, name, path, target=None):
-            if name == "memo.storages.sqlite" and not forking.is_set():
+            if name == sys.argv[2] and not forking.is_set():
                 importing.set()
                 forking.wait()
 
@@ -352,10 +352,20 @@ FORK_IN_AN_IMPORT = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fork_while_another_thread_loads_what_memo_needs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "module",
+    [
+        "memo.storages.sqlite",
+        pytest.param(
+            "inspect",
+            marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="isinstance of a protocol loads it since 3.12"),
+        ),
+    ],
+)
+def test_a_fork_while_another_thread_loads_what_memo_needs(tmp_path: Path, module: str) -> None:
     (tmp_path / "program.py").write_text(textwrap.dedent(FORK_IN_AN_IMPORT))
     done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "program.py", "place"],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "program.py", "place", module],
         cwd=tmp_path,
         capture_output=True,
         text=True,
