@@ -13,7 +13,6 @@ from typing import Any
 from ._items import NAME, Replay, Tape
 from .errors import OptionError, UnstorableError
 from .model import Head, Raised
-from .protocols import Codec, Serializer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from types import FunctionType
 
     from .model import Buffer
+    from .protocols import Codec, Serializer
 
     Load = Callable[[Any], Any]
 

@@ -20,7 +20,6 @@ from ._opened import Opened, open_place
 from ._place import absolute, is_url, shown
 from .errors import OptionError, UnreachableError, UnstorableError
 from .model import Call, Fresh, Head, Hit, Miss, Raised, Record, Stale
-from .protocols import CachePersist, Codec, Policy, Serializer, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from ._front import Front
     from ._limits import Limits, Room
+    from .protocols import CachePersist, Codec, Policy, Serializer, Storage
 
 _RETRY = 2.0  #: seconds for which a place that could not be opened is left alone
 _SMALL = 1 << 16  #: bytes; the bodies of rows, verified and unpacked in one step
@@ -625,6 +625,8 @@ class Cache:
 
 
 def checked_policy(policy: Any) -> Policy:
+    from .protocols import Policy
+
     if not isinstance(policy, Policy) or isinstance(policy, type):
         raise OptionError(f"policy must have begin, seal, fresh and rank (see memo.policies); got {policy!r}")
     return policy

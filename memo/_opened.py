@@ -14,7 +14,6 @@ from ._place import MARKER, is_url, lock_path, new_marker, text_of
 from ._sweep import used_name
 from .errors import DamagedError, UnreachableError
 from .model import Call, Record
-from .protocols import Locks, Look, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from ._limits import Limits, Room
     from ._state import State
+    from .protocols import Storage
 
 
 class Opened:
@@ -37,16 +37,16 @@ class Opened:
         self.words = _abilities.words(storage)
         self.heads = _abilities.heads(storage)
         self.batch = _abilities.batch(storage)
-        self.look, self.asks = _abilities.look(storage), isinstance(storage, Look)
+        self.look, self.asks = _abilities.look(storage), _abilities.has_look(storage)
         url = is_url(place)
-        self.flights, lock_file = _shared_flights(place, url and isinstance(storage, Locks))
+        self.flights, lock_file = _shared_flights(place, url and _abilities.has_locks(storage))
         self.flights.storage = storage
         self.pause = 0.02  #: seconds, at most, between two tries to get a key for this process
         self.lock_file = lock_file or LockFile("")
         self._lock: Callable[[str], AbstractContextManager[bool]] | None = None
         if lock_file is not None:
             self._lock = lock_file.lock
-        if isinstance(storage, Locks):
+        if _abilities.has_locks(storage):
             self._lock = lambda name: storage.lock(name, 0)
             self.pause = 0.2  # each try is a trip
         self.room: Room | None = None

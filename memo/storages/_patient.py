@@ -21,7 +21,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..errors import MemoError, UnreachableError
 from ..model import Buffer, Item, Record
-from ..protocols import Storage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..protocols import Storage
 
 T = TypeVar("T")
 

@@ -11,7 +11,10 @@ from typing import NoReturn
 
 from .. import _abilities
 from ..model import Buffer
-from ..protocols import Look, Storage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..protocols import Storage
 
 
 class ReadOnly:
@@ -24,7 +27,7 @@ class ReadOnly:
         self.read_many = _abilities.batch(storage).read_many
         words = _abilities.words(storage)
         self.word, self.watch = words.word, words.watch
-        if isinstance(storage, Look):
+        if _abilities.has_look(storage):
             self.look = storage.look
 
     def __reduce__(self) -> tuple[type[ReadOnly], tuple[Storage]]:

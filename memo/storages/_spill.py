@@ -17,8 +17,11 @@ from typing import Any
 
 from .. import _abilities
 from ..model import Buffer, Bulk, Cheap, Item, Record
-from ..protocols import Locks, Storage
 from ._lock import Turns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..protocols import Storage
 
 _STUB = (
     b"\x00in big\x00"  # no head of an entry begins so; then 8 bytes of size (head and body), 8 bytes digest of its head
@@ -46,7 +49,7 @@ class Spill:
             self.cheapest, self.take_out = self._cheapest, take_out
         words = _abilities.words(small)
         self.word, self.bump, self.watch = words.word, words.bump, words.watch
-        if isinstance(small, Locks):  # a fall-back here would hide that there are none beyond this process
+        if _abilities.has_locks(small):  # a fall-back here would hide that there are none beyond this process
             self.lock = small.lock
 
     def __reduce__(self) -> tuple[type[Spill], tuple[Storage, Storage, int]]:

@@ -33,10 +33,13 @@ from .. import _abilities, events
 from .._abilities import headed, is_result
 from ..errors import PlaceError, UnreachableError
 from ..model import Buffer, Item, Record
-from ..protocols import Locks, Look, Storage
 from ._disk import distrusted
 from ._lock import Turns
 from ._patient import Patient
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..protocols import Storage
 
 _ASKED = 1.0  # seconds for which a word that was asked for counts, where there is no watch
 _STAMP = 8  # bytes behind the head of a copy
@@ -76,9 +79,9 @@ class Tiered:
         self.watch = self._words.watch
         ranks = _abilities.ranks(self.far)
         self.rank, self.lowest, self.totals = ranks.rank, ranks.lowest, ranks.totals
-        if isinstance(self.far, Locks):  # a fall-back here would hide that there are none beyond this process
+        if _abilities.has_locks(self.far):  # a fall-back here would hide that there are none beyond this process
             self.lock = self.far.lock
-        if isinstance(self.far, Look):
+        if _abilities.has_look(self.far):
             self._far_look = self.far.look
             self.look = self._look
 
