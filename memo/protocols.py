@@ -1,8 +1,8 @@
 """The verbs: what a storage, a serializer, a codec and a policy must be able to do, and nothing more.
 
 Each is small enough to be written in an evening. Nothing is inherited: whatever has the methods fits, and plugs are
-handed over as instances. The six optional abilities are found by ``isinstance``; ``_abilities`` has a fall-back over
-the four verbs for each, so that a storage with nothing but the verbs is complete.
+handed over as instances. The six optional abilities are found by the names of their verbs; ``_abilities`` has a
+fall-back over the four verbs for each, so that a storage with nothing but the verbs is complete.
 """
 
 from __future__ import annotations
