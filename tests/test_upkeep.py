@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from memo import Cache, _abilities, _upkeep
 from memo._entry import sealing
 from memo._upkeep import Filters, usage
-from memo.model import Head, Item, Record
+from memo.model import Bulk, Head, Item, Record
 from memo.storages import ReadOnly, open_storage
+from memo.storages.sqlite import Sqlite
 
 NOW = 1_000_000.0
 F, G = "shop-0000000001", "till-0000000002"
@@ -337,3 +338,42 @@ def test_counting_many_at_once_is_counting_each(tmp_path: Path) -> None:
     for function in (sized, tagged):
         info = function.cache_info()
         assert (info.currsize, info.bytes) == (len(function.entries()), sum(one.size for one in function.entries()))
+
+
+HEAD = b"\x93m\x01\x00".ljust(60, b"h")
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        [(HEAD, 0)] * 3,
+        [(HEAD, 7)] * 3,
+        [(HEAD + b"\1" * 300, 0)] * 3,  # its length is kept in more bytes, as those with a mark
+        [(HEAD, 0), (HEAD + b"\1" * 300, 0)],
+        [(HEAD, 0), (HEAD, 7), (HEAD, 0)],
+        [(HEAD, 7), (HEAD, 0)],
+        [(HEAD, 7), (HEAD + b"\1" * 300, 8)],
+        [(HEAD, 0), (b"", 0), (b"short", 7)],
+        [(b"\0" * 60, 0)] * 2,
+        [(HEAD + b"\1" * 5_000, 0), (HEAD, 0)],
+        [*[(HEAD, 7)] * 20, (HEAD + b"\1" * 5_000, 7), (HEAD, 8)],
+        [*[(HEAD, 0)] * 20, (HEAD + b"\1" * 300, 0), (HEAD, 8)],
+    ],
+    ids=str.split(
+        "unmarked marked long mixed-lengths mixed-marks marked-first two-marks short zeros overflowing few-others few-longer"
+    ),
+)
+def test_a_sum_of_rows_is_that_of_its_items(heads: list[tuple[bytes, int]], tmp_path: Path) -> None:
+    storage = Sqlite(tmp_path)
+    for number, (head, mark) in enumerate(heads):
+        storage.write(f"scope/version/{number:040x}", [b"body"], lambda head=head: head, size=4, mark=mark)
+    size, found = 0, []
+    for one in storage.bulk("", 16):
+        size += one.size
+        if isinstance(one, Bulk):
+            assert len(one.heads) == 16 * one.entries
+            found += [(one.mark, one.heads[at : at + 16]) for at in range(0, len(one.heads), 16)]
+        else:
+            found.append((one.mark, one.head[:16]))
+    assert sorted(found) == sorted((mark, head[:16]) for head, mark in heads)
+    assert size == sum(len(head) + 4 for head, _ in heads)

@@ -80,6 +80,12 @@ _HEAD = (
     f"iif({_SHORT}, substr(record, iif(substr(record, {SHORT}, 1) = x'FF', {LONG + 1}, {SHORT + 1}), :length), NULL)"
 )
 _HERE = "FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number"
+_ALIKE = f"mark = :mark AND {_SHORT}"
+#: of the rows that are as the first one is: in a third less time than what looks at each for itself
+_SUMS_ALIKE = (
+    f"SELECT count(*), total(iif({_ALIKE}, size, 0)),"
+    f" CAST(group_concat(iif({_ALIKE}, substr(record, :at, :length), NULL), '') AS BLOB) {_HERE}"
+)
 
 
 def bulk(
@@ -94,6 +100,15 @@ def bulk(
     for number, prefix in database.rows(f"SELECT id, prefix FROM prefixes WHERE {_UNDER}", {"scope": scope}):
         first = salt(prefix) & ~LOW
         where = {"first": first, "last": first | LOW, "number": number, "length": length}
+        if 1 < length <= 16 and (found := _alike(database, where, prefix)) is not None:
+            alike, others = found
+            yield alike
+            if others:
+                yield from listed(
+                    f"k BETWEEN ? AND ? AND prefix = ? AND NOT (mark = ? AND {_SHORT})",
+                    (first, first | LOW, number, alike.mark),
+                )
+            continue
         ((*one, low, high, least, most),) = database.rows(sums, where)
         if low is None:  # nothing is here
             continue
@@ -107,6 +122,26 @@ def bulk(
                 yield Bulk(prefix, mark, entries, int(size), starts or b"")
         if not 16 <= least <= most <= 3999:
             yield from listed(f"k BETWEEN ? AND ? AND prefix = ? AND NOT {_SHORT}", (first, first | LOW, number))
+
+
+def _alike(database: Database, where: dict[str, int], prefix: str) -> tuple[Bulk, int] | None:
+    """The rows with the mark of the first one and the head at the same place, and how many others there are.
+
+    None where those are many.
+    """
+    row = database.rows(f"SELECT mark, substr(record, {SHORT}, 1) = x'FF' {_HERE} LIMIT 1", where)
+    if not row or (row[0][1] and not row[0][0]):  # a head that is longer than most: the others' may lie elsewhere
+        return None
+    mark, length = row[0][0], where["length"]
+    at = LONG + 1 if mark else SHORT + 1
+    ((entries, size, starts),) = database.rows(_SUMS_ALIKE, {**where, "mark": mark, "at": at})
+    count, rest = divmod(len(starts or b""), length)
+    if rest or not count or entries - count > entries // 8:
+        return None
+    # without a mark, a head of 255 bytes or more lies further on: here are its length's upper bytes, which are zeros
+    if not mark and b"\0" in starts[1::length]:
+        return None
+    return Bulk(prefix, mark, count, int(size), starts), entries - count
 
 
 def rank(database: Database, keys: Sequence[tuple[int, float]]) -> None:
