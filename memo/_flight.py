@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 from _contextvars import ContextVar
 from _thread import RLock, allocate_lock, get_ident
-from _weakrefset import WeakSet
 from itertools import count
 from mmap import mmap
 from struct import Struct
 from time import time_ns
 
 from . import _group
+from ._living import Living
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def under_way() -> dict[Flights, list[Flight]]:
 
 # one for all places, since a chain of waits may lead over several; a generator that is collected inside takes it again
 _guard = RLock()
-_all: WeakSet[Any] = WeakSet()  # Flights and LockFiles, for the forked child
+_all: Living[Any] = Living()  # Flights and LockFiles, for the forked child
 
 
 class LockFile:

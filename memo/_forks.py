@@ -97,22 +97,29 @@ def _importing() -> bool:
 
 
 def _imports(frame: FrameType | None) -> bool:
-    """Whether a thread that is in this frame is importing, and memo asked for it, itself or through Python's library.
+    """Whether a thread that is in this frame is importing what memo may need in the child.
 
-    The library loads modules late, too: an `isinstance` of a protocol loads `inspect` since Python 3.12. What functions of
-    the user load is not waited for: that may take long, and memo does not need it in the child.
+    That is whatever memo asked for, itself or through Python's library, and all of that library, whoever asked: it loads
+    modules late, too, as `inspect` for an `isinstance` of a protocol since Python 3.12. What else functions of the user
+    load is not waited for: that may take long, and memo does not need it.
     """
     inside = False
     while frame is not None:
-        name = frame.f_globals.get("__name__") or ""
+        package = (frame.f_globals.get("__name__") or "").partition(".")[0]
         if frame.f_code.co_filename in _MACHINERY:
             inside = True
-        elif inside and name.partition(".")[0] == "memo":
+            if frame.f_code.co_name == "_find_and_load" and _is_of_library(frame.f_locals.get("name")):
+                return True
+        elif inside and package == "memo":
             return True
-        elif name.partition(".")[0] not in sys.stdlib_module_names:
+        elif package not in sys.stdlib_module_names:
             inside = False
         frame = frame.f_back
     return False
+
+
+def _is_of_library(module: object) -> bool:
+    return isinstance(module, str) and module.partition(".")[0] in sys.stdlib_module_names
 
 
 if hasattr(os, "register_at_fork"):

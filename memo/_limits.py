@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 from _thread import RLock
-from _weakrefset import WeakSet
 from atexit import register
 from collections import Counter
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from time import monotonic, sleep, time
 
 from . import _abilities, _group, events
 from ._entry import unpack
+from ._living import Living
 from ._units import show_bytes
 from .errors import DamagedError
 from .model import Cheap, Event, Item
@@ -270,7 +270,7 @@ def evicted(folder: str) -> tuple[int, int]:
     return counts[2], counts[3]
 
 
-_all: WeakSet[Room] = WeakSet()
+_all: Living[Room] = Living()
 
 
 def _after_fork() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from _weakrefset import WeakSet
 from time import monotonic, time
 
 from . import _abilities, _upkeep, events
 from ._flight import Flights, LockFile
+from ._living import Living
 from ._opening import PLACE
 from ._opening import open_place as open_place
 from ._place import MARKER, is_url, lock_path, new_marker, text_of
@@ -59,7 +59,7 @@ class Opened:
             self.room = Room(limits, storage, "" if url else place, lambda name: self.take(name, _unheard))
             if place:
                 _rooms[place] = self.room
-        self.states: WeakSet[State] = WeakSet()  #: made from what is read here
+        self.states: Living[State] = Living()  #: made from what is read here
         single = place and not url and os.path.isfile(place)  # a file that memo export made
         self._marker = place if single else os.path.join(place, MARKER) if place and not url else ""
         self._unmarked = url

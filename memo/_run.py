@@ -8,7 +8,6 @@ connection with it, only the way to the place.
 
 from __future__ import annotations
 
-from _weakrefset import WeakSet
 from math import inf
 from time import monotonic, perf_counter
 
@@ -16,6 +15,7 @@ from . import _forks, events, settings  # noqa: F401 - _forks for its hook
 from ._attempt import Attempt
 from ._call import full_name, make_call, scope_of
 from ._counts import SLOW, Counts
+from ._living import Living
 from ._options import Options
 from ._reference import Reference, unwrapped
 from ._state import State
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 ABSENT = object()  #: what in_front() gives where there is nothing
 
-_live: WeakSet[Runner] = WeakSet()  # those whose function is still there
+_live: Living[Runner] = Living()  # those whose function is still there
 
 
 class Runner:

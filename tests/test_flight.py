@@ -324,13 +324,14 @@ FORK_IN_AN_IMPORT = """
     import os, signal, sys, threading
     from memo import persist
 
-    importing, forking = threading.Event(), threading.Event()
+    importing, forking, forked = threading.Event(), threading.Event(), threading.Event()
 
     class Slow:
         def find_spec(self, name, path, target=None):
             if name == sys.argv[2] and not forking.is_set():
                 importing.set()
                 forking.wait()
+                forked.wait(0.2)  # a fork that does not wait for this is over by then
 
     sys.meta_path.insert(0, Slow())
 
@@ -338,13 +339,17 @@ FORK_IN_AN_IMPORT = """
     def f(x):
         return [x]
 
-    os.register_at_fork(before=forking.set)  # told last, asked first
-    thread = threading.Thread(target=f, args=(1,))
+    def of_the_user():
+        import colorsys
+
+    os.register_at_fork(before=forking.set, after_in_parent=forked.set)  # told last, asked first
+    thread = threading.Thread(target=of_the_user if sys.argv[2] == "colorsys" else lambda: f(1))
     thread.start()
     importing.wait()
     child = os.fork()
     if child == 0:
         signal.alarm(30)
+        __import__(sys.argv[2])
         os._exit(0 if f(2) == [2] else 1)
     thread.join()
     print(os.waitpid(child, 0)[1])
@@ -352,16 +357,7 @@ FORK_IN_AN_IMPORT = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(
-    "module",
-    [
-        "memo.storages.sqlite",
-        pytest.param(
-            "inspect",
-            marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="isinstance of a protocol loads it since 3.12"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("module", ["memo.storages.sqlite", "colorsys"])  # the latter by another than memo
 def test_a_fork_while_another_thread_loads_what_memo_needs(tmp_path: Path, module: str) -> None:
     (tmp_path / "program.py").write_text(textwrap.dedent(FORK_IN_AN_IMPORT))
     done = subprocess.run(

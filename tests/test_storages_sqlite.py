@@ -14,7 +14,7 @@ import pytest
 
 from memo.errors import PlaceError
 from memo.model import Record
-from memo.storages import _ahead, open_storage
+from memo.storages import _ahead, _database, open_storage
 from memo.storages._spill import Spill
 from memo.storages.files import Files
 from memo.storages.sqlite import Sqlite
@@ -500,6 +500,26 @@ def test_leaves_one_file_behind_when_it_is_closed(tmp_path):
     assert bytes(Sqlite(tmp_path).read(NAME).body) == b"body"
 
 
+def test_a_thread_that_ends_closes_nothing_while_another_forks(tmp_path):
+    """A child must not be made in the middle of SQLite, and who is collected must not wait."""
+    storage = Sqlite(tmp_path)
+    put(storage)
+    with _database._forking:  # as from before a fork until after it
+        # opening waits for the end of a fork, too: it is had from this thread
+        connection = _database.Connection(storage._database._first)
+        assert storage._database.open(connection)
+        held = [connection]
+        del connection
+        db = held[0].db
+        thread = threading.Thread(target=held.clear)
+        thread.start()
+        thread.join()
+        assert db.execute("SELECT 1").fetchone() == (1,)
+    storage._database.open(storage._database.enlist())  # what is left is closed with the next
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")
+
+
 def test_a_thread_that_ends_lets_go_of_its_connection(tmp_path):
     storage = Sqlite(tmp_path)
     put(storage)
@@ -507,7 +527,7 @@ def test_a_thread_that_ends_lets_go_of_its_connection(tmp_path):
         thread = threading.Thread(target=storage.read, args=(NAME,))
         thread.start()
         thread.join()
-    assert len([one for one in storage._database.connections() if one.db is not None]) == 1
+    assert len([one for one in storage._database._connections if one.db is not None]) == 1
 
 
 def test_paths_that_mean_something_in_a_url(tmp_path):

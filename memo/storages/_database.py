@@ -15,14 +15,14 @@ import sqlite3
 import stat
 import threading
 import time
-from _weakrefset import WeakSet  # weakref would be loaded for this alone
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .. import _forks, _group
+from .._living import Living
 from ..errors import PlaceError
 from ._disk import make_folder
-from ._lock import FolderLock
+from ._lock import FolderLock, HeldOverForks
 from ._payload import discard, set_aside, sync
 
 T = TypeVar("T")
@@ -43,9 +43,10 @@ CREATE TABLE ranks(k INTEGER PRIMARY KEY, rank REAL, written INTEGER);
 PRAGMA user_version={FORMAT};
 """
 
-_all: WeakSet[Database] = WeakSet()
+_all: Living[Database] = Living()
 _forking = threading.RLock()  # held from before a fork until after it: nothing is opened meanwhile
 _inherited: list[sqlite3.Connection] = []  # in use while a fork went on: never closed in the child
+_ended: list[sqlite3.Connection] = []  # of threads that have ended, to be closed
 
 
 class Connection:
@@ -82,7 +83,23 @@ class Connection:
 
     def __del__(self) -> None:
         if self.db is not None:
-            self.db.close()
+            _ended.append(self.db)
+            if _close_ended is not None:  # a module's names are gone at exit
+                _close_ended()
+
+
+def _close_ended() -> None:
+    """Closes what ended threads had open, unless there is a fork: a child must not be made inside SQLite.
+
+    Never waits: this may be the collector, in a thread that has whatever lock.
+    """
+    if _forking.acquire(blocking=False):
+        forking = _forking
+        try:
+            while _ended:
+                _ended.pop().close()
+        finally:
+            forking.release()
 
 
 class _Here(threading.local):
@@ -111,15 +128,13 @@ class Database:
         self.path = os.path.join(folder, "entries.db")
         self.timeout = timeout
         self.queue = FolderLock(os.path.join(folder, "entries.lock"), timeout)
-        self._connections: WeakSet[Connection] = WeakSet()
-        self._list = threading.RLock()
+        self._connections: Living[Connection] = Living()
         self._last: tuple[int, int] | None = None  # the file that was opened last
         self.here = _Here(self)
 
     def enlist(self) -> Connection:
         connection = Connection(self._first)
-        with self._list:
-            self._connections.add(connection)
+        self._connections.add(connection)
         _all.add(self)
         return connection
 
@@ -150,20 +165,22 @@ class Database:
         how = _how(self.path, writable=False)
         if "immutable" not in how:
             return None
-        db = self._connect(self.path, how)
-        try:
-            self._check(db)
-            return db.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError:  # no verdict on what may be changing just now
-            return None
-        finally:
-            db.close()
+        with _forking:
+            db = self._connect(self.path, how)
+            try:
+                self._check(db)
+                return db.execute(sql, values).fetchall()
+            except sqlite3.DatabaseError:  # no verdict on what may be changing just now
+                return None
+            finally:
+                db.close()
 
     def open(self, connection: Connection) -> bool:
         """False where there is nothing to open."""
         busy, connection.busy = connection.busy, False  # a fork that is being waited for must not wait for this
         with _forking:
             connection.busy = busy
+            _close_ended()
             while (inode := self.inode()) is not None:
                 self._last = inode
                 if inode[1] < 0:  # SQLite would follow a link
@@ -278,7 +295,8 @@ class Database:
         db = connection.db
         connection.closed()
         if db is not None:
-            db.close()
+            with _forking:
+                db.close()
         self.queue.close()
 
     def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
@@ -292,10 +310,6 @@ class Database:
 
     # -- leaving
 
-    def connections(self) -> list[Connection]:
-        with self._list:
-            return list(self._connections)
-
     def leave_all(self) -> None:
         """Everything closed; the next use opens again."""
         if self.queue.mutex.acquire(timeout=PATIENCE):
@@ -308,7 +322,7 @@ class Database:
     def close(self) -> None:
         """Closes what every thread has open, with the queue's mutex held; leaves what is busy for too long."""
         until = time.monotonic() + PATIENCE
-        for connection in self.connections():
+        for connection in list(self._connections):
             db, execute = connection.db, connection.execute
             if db is None:
                 continue
@@ -323,8 +337,7 @@ class Database:
 
     def drop(self) -> None:
         """In a forked child: what could not be closed before the fork is neither used nor closed."""
-        self._list = threading.RLock()
-        for connection in self.connections():
+        for connection in self._connections:
             if connection.db is not None:
                 _inherited.append(connection.db)
                 connection.closed()
@@ -395,39 +408,33 @@ def _unlink(path: str) -> None:
 
 # -- fork: every writer's turn is waited for, everything is closed, the child starts afresh
 
-_held: list[Database] = []
-_gate = (
-    threading.RLock()
-)  # keeps writers from queueing up before a fork: one that writes again and again would go first
+_queues = HeldOverForks(PATIENCE)
 
 
 def _before_fork() -> None:
-    _gate.acquire()
-    for database in list(_all):
-        database.queue.gate = _gate
-        if database.queue.mutex.acquire(timeout=PATIENCE):
-            _held.append(database)
+    held = _queues.take([database.queue for database in _all])
     _forking.acquire()  # last: a writer opens with the mutex held
-    for database in _held:
-        database.close()
+    for database in list(_all):
+        if database.queue in held:
+            database.close()
+    _close_ended()
 
 
 def _after_fork_in_parent() -> None:
-    _forking.release()
-    for database in _held:
-        database.queue.mutex.release()
-    for database in list(_all):
-        database.queue.gate = None
-    _held.clear()
-    _gate.release()
+    try:
+        _forking.release()
+    finally:
+        _queues.give()
 
 
 def _after_fork_in_child() -> None:
-    global _forking, _gate
-    _forking, _gate = threading.RLock(), threading.RLock()
+    global _forking
+    _forking = threading.RLock()
+    _queues.forget()
+    _inherited.extend(_ended)
+    _ended.clear()
     for database in list(_all):
         database.drop()
-    _held.clear()
 
 
 def _at_exit() -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from time import monotonic, sleep
+
+from .._living import Living
 
 _PAUSE = 0.1  #: seconds between two looks at a lock that another has, at most
 
@@ -119,7 +120,7 @@ class Lease:
         self._leases.left[self.name] = self.token
 
 
-_all: weakref.WeakSet[Leases] = weakref.WeakSet()
+_all: Living[Leases] = Living()
 
 
 def _after_fork() -> None:

@@ -10,11 +10,11 @@ import errno
 import os
 import threading
 import time
-from _weakrefset import WeakSet  # weakref would be loaded for this alone
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from .. import _group
+from .._living import Living
 from ._disk import is_network, make_folder
 from ._payload import set_aside
 
@@ -26,7 +26,7 @@ except ImportError:  # Windows
 PATIENCE = 1.0  #: seconds that a turn on a name waits for another process
 SHORT = 0.1  #: seconds that a lock is waited for where it was waited for in vain just now: its holder may be stopped
 
-_all: WeakSet[FolderLock | Turns] = WeakSet()
+_all: Living[FolderLock | Turns] = Living()
 
 
 class FolderLock:
@@ -200,6 +200,46 @@ class Turns:
 
     def __getitem__(self, name: str) -> threading.RLock:
         return self._locks[hash(name) & 63]
+
+
+class HeldOverForks:
+    """Locks that a fork waits for, so that no child finds the work of whoever has one half done.
+
+    A writer that writes again and again would always be first: so newcomers wait behind a gate meanwhile. What can't be
+    had within ``patience`` seconds is left out.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._gate = threading.RLock()
+        self._taken: list[threading.RLock] = []
+        self._gated: list[FolderLock] = []
+
+    def take(self, locks: Iterable[FolderLock]) -> list[FolderLock]:
+        """Before a fork: those that were had."""
+        had = []
+        self._gate.acquire()
+        self._taken.append(self._gate)
+        self._gated = list(locks)
+        for lock in self._gated:
+            lock.gate = self._gate
+        for lock in self._gated:
+            if lock.mutex.acquire(timeout=self._patience):
+                self._taken.append(lock.mutex)
+                had.append(lock)
+        return had
+
+    def give(self) -> None:
+        """After it, in the parent."""
+        for lock in self._gated:
+            lock.gate = None
+        self._gated = []
+        while self._taken:
+            self._taken.pop().release()
+
+    def forget(self) -> None:
+        """In the child, where the locks themselves begin anew."""
+        self.__init__(self._patience)  # type: ignore[misc]
 
 
 def _after_fork() -> None:

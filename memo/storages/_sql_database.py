@@ -8,7 +8,6 @@ it into the statement and its values, which are nobody's business.
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from threading import RLock
@@ -19,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 
 from .. import _forks
+from .._living import Living
 from ..errors import OptionError
 from ._disk import make_folder
 
@@ -39,7 +39,7 @@ _COMMITTING = {
     "mariadb": "READ COMMITTED", "mysql": "READ COMMITTED", "postgresql": "READ COMMITTED", "sqlite": "SERIALIZABLE",
 }  # fmt: skip
 
-_all: weakref.WeakSet[Database] = weakref.WeakSet()
+_all: Living[Database] = Living()
 _inherited: list[object] = []  # of the parent of a forked child: neither used nor closed nor finalized there
 _held: list[Any] = []  # turns that are taken during a fork
 

@@ -13,7 +13,6 @@ import os
 import sqlite3
 import threading
 import time
-import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +20,7 @@ from functools import cache
 from typing import Any
 
 from .. import _forks
+from .._living import Living
 from ..errors import DamagedError, OptionError
 from ..model import Buffer, Item, Record
 from ._disk import make_folder
@@ -301,7 +301,7 @@ def _new(path: str) -> int:
     raise AssertionError
 
 
-_all: weakref.WeakSet[Diskcache] = weakref.WeakSet()
+_all: Living[Diskcache] = Living()
 _opening = threading.RLock()
 
 

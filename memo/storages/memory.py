@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from .._abilities import ScannedRanks
+from .._living import Living
 from ..model import Buffer, Item, Record
 from ._parts import join
 
@@ -18,10 +20,16 @@ class Memory:
     def __init__(self) -> None:
         self._entries: dict[str, Record] = {}
         self._words: dict[str, array[int]] = {}
-        self._lock = threading.RLock()  # a finalizer or a signal handler may come in between
+        self.forked()
         self._written: dict[str, float] = {}
         ranks = ScannedRanks(self, self._listed)
         self.rank, self.lowest, self.ranked, self.totals = ranks.rank, ranks.lowest, ranks.ranked, ranks.totals
+
+        _all.add(self)
+
+    def forked(self) -> None:
+        """In a forked child: the thread that held the lock is not there to let go."""
+        self._lock = threading.RLock()  # a finalizer or a signal handler may come in between
 
     def __reduce__(self) -> tuple[type[Memory], tuple[()]]:
         return Memory, ()
@@ -90,3 +98,15 @@ class Memory:
             return self._words[scope]
         except KeyError:
             return self._words.setdefault(scope, array("q", [0]))
+
+
+_all: Living[Memory] = Living()
+
+
+def _after_fork() -> None:
+    for one in _all:
+        one.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

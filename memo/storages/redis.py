@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +32,22 @@ _LARGEST = 512 << 20  #: bytes of a string, of Redis's own
 
 _UNRANKED = -float(2**53)  #: plus the microsecond of its writing is the order of what was never ranked
 _LOWEST = -1e15  #: ranks are above, what was never ranked is below
+
+
+class _MadeOnce:
+    """As ``functools.cached_property``, but for the lock that it has in Python 3.11: a child of a fork would wait for it."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, one: Any, owner: type) -> Any:
+        if one is None:
+            return self
+        made = one.__dict__[self._name] = self._make(one)
+        return made
 
 
 class Redis:
@@ -77,7 +92,7 @@ class Redis:
         scheme, slashes, rest = self.url.partition("://")
         return f"Redis('{scheme}{slashes}{rest.partition('?')[0].rpartition('@')[2]}')"  # nobody's name or password
 
-    @cached_property
+    @_MadeOnce
     def _client(self) -> Any:
         """Of redis-py: it keeps a pool of connections for threads, and another one in a forked child."""
         from redis import Redis as Client
@@ -97,7 +112,7 @@ class Redis:
         assert kind in (Connection, SSLConnection, UnixDomainSocketConnection)
         return Client(connection_pool=ConnectionPool(**options))
 
-    @cached_property
+    @_MadeOnce
     def down(self) -> Callable[[Exception], bool]:
         """Whether an error means that the server can't be reached, and not that it refuses something."""
         from redis.exceptions import ConnectionError, TimeoutError

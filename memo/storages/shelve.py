@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
+from .. import _forks
+from .._living import Living
 from ..errors import DamagedError, PlaceError
 from ..model import Buffer, Item, Record
 from ._disk import make_folder
-from ._lock import FolderLock
+from ._lock import FolderLock, HeldOverForks
 from ._parts import join
 from ._payload import set_aside
 
@@ -32,6 +34,7 @@ _NOT_DAMAGE = (
 # fmt: on
 #: what SQLite says, as an operational error, of a database that is damaged
 _OTHER_SCHEMA = ("no such", "malformed", "has no column")
+PATIENCE = 5.0  # seconds that a fork waits for other threads' turns
 PAGE = 100  # entries of a listing read under one lock
 
 
@@ -53,6 +56,7 @@ class Shelve:
         self._label = os.path.join(self.folder, "shelve.json")
         self._failed: tuple[int, int] | None = None
         self._lock = FolderLock(os.path.join(self.folder, "shelf.lock"), timeout)
+        _all.add(self)
 
     def __reduce__(self) -> tuple[Callable[..., Shelve], tuple[str, str | None, float]]:
         return _shelve, (self.folder, self.flavour, self.timeout)
@@ -275,6 +279,14 @@ def _load(value: bytes) -> Record:
     if at + 1 != len(value) or type(head) is not bytes or type(mark) is not int or type(body) is not bytes:
         raise DamagedError("an entry of a shelf is not as it was written")
     return Record(head, mark, body)
+
+
+# A child that was forked while another thread has the shelf open would inherit what its library keeps in the process:
+# SQLite believes in locks that it does not have, and waits for those of its own for ever.
+_all: Living[Shelve] = Living()
+_shelves = HeldOverForks(PATIENCE)
+
+_forks.register(lambda: _shelves.take([one._lock for one in _all]), _shelves.give, _shelves.forget)
 
 
 def _shelve(folder: str, flavour: str | None, timeout: float) -> Shelve:
