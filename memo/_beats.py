@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 import sys
 from time import monotonic, time
-from typing import Any
 
 from . import _flight, _forks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from ._flight import Flight, Flights
     from .protocols import Storage

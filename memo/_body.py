@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from _weakref import ref
 from functools import partial
-from typing import Any
 
 from ._items import NAME, Replay, Tape
 from .errors import OptionError, UnstorableError
@@ -18,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FunctionType
+    from typing import Any
 
     from .model import Buffer
     from .protocols import Codec, Serializer

@@ -11,7 +11,6 @@ import sys
 from _thread import RLock
 from errno import EACCES
 from time import monotonic, time
-from typing import Any
 
 from . import _entry, events
 from ._body import Bodies
@@ -25,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
+    from typing import Any
 
     from ._front import Front
     from ._limits import Limits, Room
@@ -625,9 +625,9 @@ class Cache:
 
 
 def checked_policy(policy: Any) -> Policy:
-    from .protocols import Policy
+    from .policies import is_policy
 
-    if not isinstance(policy, Policy) or isinstance(policy, type):
+    if not is_policy(policy):
         raise OptionError(f"policy must have begin, seal, fresh and rank (see memo.policies); got {policy!r}")
     return policy
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import sys
 from types import FunctionType
-from typing import Any
 
 from .model import Call
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SLUG = 48  # characters; with the digest a scope stays below the 64 that a component may have
 _ARGUMENTS = 20  # bytes of the digest

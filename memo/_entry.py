@@ -16,7 +16,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from struct import Struct, error
-from typing import Any
 
 from .errors import DamagedError
 from .model import Buffer, Head, Record
@@ -24,6 +23,7 @@ from .model import Buffer, Head, Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
+    from typing import Any
 
 FORMAT = 1
 DIGEST = 16  #: bytes

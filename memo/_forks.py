@@ -13,7 +13,8 @@ import os
 import sys
 from _thread import RLock, get_ident  # threading would be loaded for this alone
 from time import monotonic, sleep
-from typing import NamedTuple
+
+from ._tuples import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 from operator import is_
-from typing import Any
 
 from ._wrapper import PLAIN
 from .model import Head, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LIMIT = 16 << 20  #: bytes a function, keys and overhead included
 BODY = 1 << 18  #: bytes; a larger body is read again from the storage, which maps it

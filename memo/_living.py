@@ -7,13 +7,19 @@ would leave locks taken for ever. The decision: a set of plain references, liste
 from __future__ import annotations
 
 from _weakref import ref  # weakref would be loaded for this alone
-from typing import Generic, TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Generic, TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
+else:  # typing would be loaded for this alone
+    T = None
+
+    class Generic:
+        def __class_getitem__(cls, kind):
+            return cls
 
 
 class Living(Generic[T]):

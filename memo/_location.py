@@ -7,7 +7,6 @@ and not at decoration, so that flags and the order of decoration do not matter.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from . import events, settings
 from ._place import default_folder, is_url, shown, split_location
@@ -15,6 +14,8 @@ from .errors import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._cache import Cache
 
 

@@ -12,12 +12,12 @@ import os
 import sys
 from time import perf_counter
 from types import FunctionType
-from typing import Any, NamedTuple
 
 from . import settings
 from ._attempt import Attempt
 from ._run import ABSENT
 from ._touched import TRACES
+from ._tuples import NamedTuple
 from .errors import OptionError
 from .model import Hit
 
@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future
+    from typing import Any
 
     from ._run import Runner
 

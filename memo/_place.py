@@ -12,16 +12,17 @@ import json
 import os
 import stat
 import sys
-from typing import Any, NamedTuple
 
 from . import _group, settings
 from ._project import project_name, project_table
 from ._project import project_root as project_root
+from ._tuples import NamedTuple
 from .errors import PlaceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
 FORMAT = 1
 MARKER = "memo.json"

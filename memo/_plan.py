@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, NamedTuple
 
 from . import _beats, _entry, settings
+from ._tuples import NamedTuple
 from .errors import DamagedError
 from .model import Fresh, Head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from ._opened import Opened
     from ._run import Runner

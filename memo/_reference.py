@@ -9,16 +9,18 @@ by the entry itself. What is kept for an entry that is gone goes with the next `
 from __future__ import annotations
 
 from math import inf
-from typing import Any, NamedTuple
 
 from . import _entry
 from ._items import Replay
 from ._sweep import shelved_name
+from ._tuples import NamedTuple
 from .errors import NotCachedError, UnkeyableError
 from .model import Call, Fresh, Head, Hit, Miss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._cache import Cache
     from ._opened import Opened
 

@@ -6,9 +6,8 @@ draws are memo's own: those of the program are not disturbed.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from . import events, settings
+from ._tuples import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

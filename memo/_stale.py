@@ -7,9 +7,9 @@ computed. A renewal runs in a thread that the end of the program does not wait f
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from . import events
+from ._tuples import NamedTuple
 from .model import Event, Hit
 
 TYPE_CHECKING = False

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from itertools import islice
 from math import inf
-from typing import NamedTuple
 
 from ._entry import unpack
+from ._tuples import NamedTuple
 from .errors import DamagedError
 
 TYPE_CHECKING = False

@@ -12,18 +12,20 @@ while its mark is its function's "cleared" word; dead ones are misses that still
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 from . import _abilities
 from ._entry import BEGINNING, beginnings, is_signed, unpack
 from ._sweep import Current, current, is_expired, shelved_name, used_name
 from ._tag import ALL, digest, scope_of
+from ._tuples import NamedTuple
 from ._uses import Uses, uses
 from .errors import DamagedError
 from .model import Bulk, Head, Item, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .protocols import Storage
 
 _NAMES = "names"

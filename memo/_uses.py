@@ -7,7 +7,8 @@ two processes add at the same instant, and what a killed one served, may be lost
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+from ._tuples import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from . import _entry, _litter
 from ._place import MARKER, read_marker
+from ._tuples import NamedTuple
 from ._upkeep import Filters, entries
 from .errors import DamagedError
 from .model import Record

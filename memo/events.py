@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sys
 from _thread import RLock  # threading would be loaded for this alone
-from typing import NamedTuple
 
 from . import settings
+from ._tuples import NamedTuple
 from .errors import MemoWarning, OptionError
 
 TYPE_CHECKING = False

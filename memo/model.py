@@ -1,12 +1,19 @@
 """The nouns of DESIGN: what is handed from one step of the pipe to the next.
 
 Named tuples, because a look-up makes several of them and a tuple is the cheapest immutable thing there is.
-None of them has behaviour beyond its name, and none imports anything of memo.
+None of them has behaviour beyond its name, and none imports anything of memo but the way to make them.
 """
 
-from typing import Any, NamedTuple, TypeAlias
+from __future__ import annotations
 
-Buffer: TypeAlias = "bytes | bytearray | memoryview"
+from ._tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+Buffer = bytes | bytearray | memoryview
 
 
 class Call(NamedTuple):

@@ -14,15 +14,16 @@ import os
 import sys
 import time
 from contextvars import ContextVar
-from typing import Any, NamedTuple
 
 from ._clearing import Request, new_tokens, take
 from ._project import project_table
+from ._tuples import NamedTuple
 from .errors import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 MODES = ("normal", "refresh", "read-only", "only-cached", "off")
 

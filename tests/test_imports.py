@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,8 @@ import memo
 ROOT = Path(memo.__file__).parent
 
 # Each layer may import those named after it (and what lies in its own package). `_forks`, `_group`, `_living`, `errors`, `model`, `_peers`, `_tag`,
-# `_units` and `_libhdf5` are leaves; `_wrapper` holds text and the set of plain types alone, so the front may know it.
-LEAVES = {"_forks", "_group", "_living", "errors", "model", "_peers", "_tag", "_units", "_libhdf5"}
+# `_tuples`, `_units` and `_libhdf5` are leaves; `_wrapper` holds text and the set of plain types alone, so the front may know it.
+LEAVES = {"_forks", "_group", "_living", "errors", "model", "_peers", "_tag", "_tuples", "_units", "_libhdf5"}
 CONTRACTS = LEAVES | {"protocols", "_abilities"}
 PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {
@@ -117,6 +118,43 @@ def test_import_is_light(code: str) -> None:
     loaded = {name.partition(".")[0] for name in out.split()}
     assert "memo" in loaded
     assert not loaded & HEAVY
+
+
+PROGRAM = """
+import sys
+before = set(sys.modules)
+from memo import persist
+
+@persist
+def f(x):
+    return x
+
+f(1)
+from memo.cli import main
+print(main(["ls"]), *sorted(set(sys.modules) - before))
+"""
+NEEDLESS = {
+    "asyncio",
+    "cloudpickle",
+    "inspect",
+    "joblib",
+    "logging",
+    "memo.protocols",
+    "numpy",
+    "platformdirs",
+    "typing",
+}
+
+
+def test_a_first_result_and_a_command_load_little(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    line, where = [sys.executable, "program.py"], os.environ | {"MEMO_DIR": "place"}
+    for _ in "miss", "hit":
+        done = subprocess.run(line, cwd=tmp_path, env=where, capture_output=True, text=True, check=True)
+        code, *loaded = done.stdout.splitlines()[-1].split()
+        assert code == "0"
+        assert "memo.storages.sqlite" in loaded
+        assert NEEDLESS.intersection(loaded) == set()
 
 
 def test_public_names_exist_and_are_sorted() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import NamedTuple
+
+from .._tuples import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

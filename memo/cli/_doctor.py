@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import NamedTuple
 
 from memo import _place, _upkeep, _verify
+from memo._tuples import NamedTuple
 from memo.errors import MemoError
 
 from ._output import Nothing, as_json, counted, pairs, say

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
+from memo._tuples import NamedTuple
 from memo._units import show_seconds
 
 from ._kept import Seen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CLOSE = 100  #: candidates whose values are compared one by one
 _DIFF = 400  #: lines

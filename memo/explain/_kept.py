@@ -12,15 +12,17 @@ import os
 from _thread import RLock
 from collections import deque
 from itertools import islice
-from typing import Any, NamedTuple
 
 from memo._call import main_name
+from memo._tuples import NamedTuple
 from memo.model import Call
 
 from ._shown import leaves, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from memo._opened import Opened
     from memo.fingerprint._code import Followed
     from memo.protocols import Storage

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import sys
 from types import CodeType
-from typing import Any
 
 from ._tree import STORED, WIDENING, Chain, Piece, constant, may_be_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION = f"py{sys.version_info[0]}.{sys.version_info[1]}"
 FUTURE_ANNOTATIONS = 0x1000000  # a console hands it on from cell to cell; what it changes, if anything, is in the code

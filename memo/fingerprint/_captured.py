@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import sys
 from types import FunctionType, MethodType
-from typing import Any, NamedTuple
+
+from .._tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range})
 _IMMUTABLE = frozenset(

@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping
 from keyword import iskeyword
 from operator import is_
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any
 
 from ._class import counts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _INLINE = 3  #: names: for more of one module, a function of its own costs less than looking each up in its dictionary
 _MANY = 200  #: terms: compiling more takes milliseconds, which a process that asks once need not pay

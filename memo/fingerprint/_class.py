@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import sys
 from types import FunctionType
-from typing import Any
 
 from ._project import label_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LEFT_OUT = frozenset(
     [

@@ -11,10 +11,13 @@ from __future__ import annotations
 from _thread import _local
 from collections.abc import Callable, Iterable
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, NamedTuple
+
+from .._tuples import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._captured import Mutable
     from ._loaded import Sight
     from ._walk import Walk

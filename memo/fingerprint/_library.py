@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
 
 from ._captured import is_functools, is_immutable, is_member, unwrapped
 from ._project import is_project
@@ -18,6 +17,8 @@ from ._tree import STORED, Chain, constant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._walk import Walk
 
 _ENVIRONMENT = frozenset({

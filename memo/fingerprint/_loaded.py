@@ -12,8 +12,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
 
+from .._tuples import NamedTuple
 from . import _source
 from ._captured import unwrapped
 from ._library import is_dunder
@@ -23,6 +23,10 @@ from ._project import is_memo, is_project
 from ._source import Source
 from ._tree import STORED, Chain
 from ._written import is_surely_as_written
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 UNKNOWN = object()  #: not loaded, or not the project's
 _GONE = object()  #: the module is loaded, and has no such name

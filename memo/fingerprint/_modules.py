@@ -14,13 +14,17 @@ import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple
 
+from .._tuples import NamedTuple
 from . import _source
 from ._project import is_memo, is_project_file
 from ._source import Source, source_of
 from ._tree import STORED, Chain, Piece, constant, live_statements, piece_of
 from ._written import is_as_written, seen_class
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _EFFECT: Chain = ("",)  #: nothing of the module is used, but importing it runs it
 _DEFINITIONS = (_ast.FunctionDef, _ast.AsyncFunctionDef, _ast.ClassDef)

@@ -8,12 +8,13 @@ beginning of another.
 from __future__ import annotations
 
 from marshal import dumps
-from typing import Any, NamedTuple
+
+from .._tuples import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
 # How the encodings of the children are put together, and how a path names them.
 ITEMS = 0  #: in order; value[3]

@@ -13,7 +13,13 @@ from __future__ import annotations
 import os
 import sys
 from types import ModuleType
-from typing import Any, NamedTuple
+
+from .._tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _MEMO = __name__.partition(".")[0]
 _STDLIB = os.path.dirname(os.path.realpath(os.__file__)) + os.sep

@@ -14,11 +14,14 @@ from _thread import RLock
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType
-from typing import Any
 
 from .. import _forks
 from ._bytecode import FUTURE_ANNOTATIONS, nested_code, piece_of_code
 from ._tree import Piece, piece_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 reading = RLock()  #: held by whoever asks for pieces: files are parsed once, and their trees forgotten together
 

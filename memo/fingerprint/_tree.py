@@ -10,7 +10,13 @@ No recursion: a sum of 5,000 terms is a tree 5,000 levels deep.
 from __future__ import annotations
 
 import _ast
-from typing import Any, NamedTuple
+
+from .._tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 Chain = tuple[str, ...]
 """A name and the attributes read from it: ``np.linalg.norm`` is ``("np", "linalg", "norm")``."""

@@ -24,7 +24,6 @@ from types import (
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Any
 
 from ._captured import (
     ATOMS,
@@ -57,6 +56,10 @@ from ._lookups import (
 from ._project import compiled, home_of, is_memo, is_project, is_project_class, label_of, package_of
 from ._source import piece
 from ._tree import STORED, Chain, Piece
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _C_FUNCTIONS = (BuiltinFunctionType, MethodWrapperType)
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType)

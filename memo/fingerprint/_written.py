@@ -11,13 +11,16 @@ import _ast
 import sys
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
 
 from ._class import counts
 from ._project import is_project
 from ._source import Source
 from ._tree import constant
 from ._values import flat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: What was first seen under a name, and whether it still is what it was: where only running the module can tell.
 _seen: dict[tuple[str, str], tuple[Source, Any, Callable[[], bool], bytes | None]] = {}

@@ -6,9 +6,8 @@ from here, and hand what was given back to `take`, in the order in which it was 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from .. import settings
+from .._tuples import NamedTuple
 from ..errors import OptionError, PlaceError
 
 TYPE_CHECKING = False

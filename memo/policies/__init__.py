@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ._age import Forever, IdleTtl, Ttl
 from ._combined import all_of, any_of, placed
-from ._common import lru, misplaced
+from ._common import is_policy, lru, misplaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ __all__ = [
     "Version",
     "all_of",
     "any_of",
+    "is_policy",
     "lru",
     "misplaced",
     "placed",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import inf
 from struct import Struct
-from typing import Any
 
 from memo._units import seconds, show_seconds
 from memo.errors import OptionError
@@ -16,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
+    from typing import Any
 
     from memo.model import Call, Head
 

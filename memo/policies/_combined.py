@@ -8,17 +8,19 @@ and none remembers anything the stamp is empty: such options may come and go wit
 from __future__ import annotations
 
 from math import inf
-from typing import Any
 
 from memo.errors import OptionError
 from memo.model import Fresh, Stale
-from memo.protocols import Policy
 
 from ._age import Forever
+from ._common import is_policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from memo.model import Call, Head
+    from memo.protocols import Policy
 
 _DECLINED = 0xFFFF
 
@@ -101,7 +103,7 @@ def placed(policy: Policy, words: Any) -> Policy:
 
 def _combined(every: bool, policies: tuple[Policy, ...]) -> Policy:
     for policy in policies:
-        if not isinstance(policy, Policy) or isinstance(policy, type):
+        if not is_policy(policy):
             what = f"the class {policy.__name__}" if isinstance(policy, type) else repr(policy)
             name = "all_of" if every else "any_of"
             raise OptionError(f"{name} takes policies (Ttl('1h'), Version('2'), ...); got {what}")

@@ -1,4 +1,4 @@
-"""What every policy asks first, and the rank that they share."""
+"""What is a policy, what every policy asks first, and the rank that they share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from memo.model import Stale
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from memo.model import Head
+    from typing import Any, TypeGuard
 
+    from memo.model import Head
+    from memo.protocols import Policy
+
+_VERBS = ("begin", "seal", "fresh", "rank")
 SKEW = 60.0  # seconds by which the clocks of two machines may differ
 _HOUR = 3600.0
+
+
+def is_policy(given: Any) -> TypeGuard[Policy]:
+    """Asked by the names of the verbs, as `_abilities` does: every program that persists asks it before its first result."""
+    return not isinstance(given, type) and all(callable(getattr(given, verb, None)) for verb in _VERBS)
 
 
 def misplaced(head: Head, now: float) -> Stale | None:

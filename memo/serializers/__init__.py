@@ -11,12 +11,13 @@ which is read only for a name that memo does not know.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 from memo.errors import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from memo.protocols import Serializer
 
     from ._arrow import Arrow as Arrow

@@ -8,11 +8,15 @@ dtype in the note.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
+from memo._tuples import NamedTuple
 from memo.errors import DamagedError, UnstorableError
 
 from ._same import named
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _KINDS = "?biufcSUmM"  # of numpy's dtypes, besides records
 _NUMBERS = {"bool": bool, "int": int, "float": float, "complex": complex}

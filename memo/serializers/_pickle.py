@@ -26,12 +26,13 @@ from functools import cache
 from importlib import import_module
 from pickle import PickleBuffer, Pickler, PicklingError, Unpickler, dumps, loads
 from struct import Struct, pack, unpack_from
-from typing import Any, ClassVar
 
 from memo.errors import DamagedError, UnstorableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
     from memo.model import Buffer
 
 _HEAD = Struct("<4sIQQ")

@@ -8,9 +8,9 @@ was written is listed in a small record beside the results, ``<scope>/adopted``,
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
 
 from memo import _abilities, _entry, _sweep, _upkeep
+from memo._tuples import NamedTuple
 from memo.errors import DamagedError, OptionError
 from memo.explain import changes, of_version
 

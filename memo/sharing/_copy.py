@@ -9,9 +9,8 @@ place do no harm.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from memo import _abilities, _entry, _sweep, _tag, _upkeep
+from memo._tuples import NamedTuple
 from memo.errors import DamagedError, PlaceError
 from memo.model import Record
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..protocols import Storage
     from ._patient import Patient as Patient
     from ._readonly import ReadOnly as ReadOnly

@@ -16,7 +16,6 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
 
 from .. import _forks, _group
 from .._living import Living
@@ -25,7 +24,11 @@ from ._disk import make_folder
 from ._lock import FolderLock, HeldOverForks
 from ._payload import discard, set_aside, sync
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 FORMAT = 2  # 1 kept other bits of the digest in the key
 LOG = 4000  # pages of the write-ahead log before a writer carries them over: each time waits for the disk

@@ -6,8 +6,8 @@ import os
 import re
 import struct
 import time
-from typing import NamedTuple
 
+from .._tuples import NamedTuple
 from ..errors import DamagedError
 from ..model import Buffer, Record
 from . import _payload

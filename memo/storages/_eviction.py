@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from sqlite3 import Cursor
-from typing import Any
 
 from ..model import Bulk, Item
 from ._database import Connection, Database
 from ._rows import LONG, LOW, SHORT, salt, seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Whether a prefix is of results (names of three components) under ``:scope``; "" is everything.
 _UNDER = "instr(prefix, '/') AND (:scope = '' OR substr(prefix, 1, length(:scope) + 1) = :scope || '/')"

@@ -17,16 +17,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
 
+from .._tuples import NamedTuple
 from ..errors import MemoError, UnreachableError
 from ..model import Buffer, Item, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
     from ..protocols import Storage
 
-T = TypeVar("T")
+    T = TypeVar("T")
+
 
 FIRST, LONGEST = 1.0, 60.0  #: seconds of the first pause, and of the longest
 _SMALL = 1 << 16  #: bytes; a larger body may take its time

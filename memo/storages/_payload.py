@@ -8,12 +8,17 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import TypeVar
 
 from .. import _group
 from ..model import Buffer
 from ._disk import make_folder
 from ._parts import views
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 STALE = 3600.0  # seconds after which what was written aside is nobody's any more
 GATHER = 1024  # buffers that one writev takes
@@ -21,8 +26,6 @@ CHUNK = 1 << 22  # bytes gathered before they are written
 RESERVE = 1 << 20  # from this size on the room is reserved first: faster, and a full disk is known at once
 
 _TRIES = 10  # as often may a folder be gone again
-
-T = TypeVar("T")
 
 _FLAGS = sum(getattr(os, flag, 0) for flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 

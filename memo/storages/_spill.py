@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from .. import _abilities
 from ..model import Buffer, Bulk, Cheap, Item, Record
@@ -21,6 +20,8 @@ from ._lock import Turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..protocols import Storage
 
 _STUB = (

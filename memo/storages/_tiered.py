@@ -27,10 +27,10 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import NamedTuple
 
 from .. import _abilities, events
 from .._abilities import headed, is_result
+from .._tuples import NamedTuple
 from ..errors import PlaceError, UnreachableError
 from ..model import Buffer, Item, Record
 from ._disk import distrusted

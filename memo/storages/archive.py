@@ -17,11 +17,15 @@ from errno import EINVAL
 from mmap import ACCESS_COPY, ACCESS_READ, ALLOCATIONGRANULARITY, mmap
 from struct import Struct
 from struct import error as StructError
-from typing import Any, NamedTuple, NoReturn
 
+from .._tuples import NamedTuple
 from ..errors import DamagedError, PlaceError
 from ..model import Buffer, Item, Record
 from ._payload import STALE, age, unlink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 FORMAT = 1
 _MANIFEST, _INDEX, _BODIES = "memo.json", "index", "bodies"

@@ -6,7 +6,6 @@ import os
 import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from ..errors import DamagedError
 from ..model import Buffer, Bulk, Cheap, Item, Record
@@ -33,6 +32,10 @@ from ._rows import (
     split,
     unpack,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SELECT = "SELECT record FROM entries WHERE k=?"
 _UPSERT = (

@@ -14,12 +14,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
 
 from .. import _abilities
+from .._tuples import NamedTuple
 from ..model import Buffer, Record
 from ..protocols import Storage
 from ..storages.memory import Memory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SIZES = (0, 1, 15, 15, 15, 100, 3_999, 5_000, 65_536, 65_537, 300_000)
 SUFFIXES = (".pkl", "", ".json")
