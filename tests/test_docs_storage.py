@@ -34,6 +34,7 @@ TestFlat = suite()
 TestFlat.__module__ = __name__
 
 
+@pytest.mark.slow
 def test_random_commands(tmp_path):
     agree(TestFlat().make(tmp_path))
 

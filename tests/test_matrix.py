@@ -6,13 +6,14 @@ A new storage or serializer is one line in a table here; those of memo's registr
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,17 @@ def outcome(options: dict[str, Any], serializer: str, name: str) -> str:
     return "equal" if SerializerSuite().same(value(name, SERIALIZERS[serializer][2]), back) else repr(back)[:200]
 
 
-@pytest.mark.parametrize("serializer", SERIALIZERS)
-@pytest.mark.parametrize("storage", STORAGES)
+def pairs() -> Iterator[Any]:
+    """Each serializer into rows and into files of its own; each storage of bytes, of arrays and of HDF5. The rest is slow.
+
+    What a storage gets is bytes, and small results of all pairs come back in another process below.
+    """
+    for storage, serializer in itertools.product(STORAGES, SERIALIZERS):
+        told = storage in ("sqlite", "files") or serializer in ("pickle", "numpy", "hdf5")
+        yield pytest.param(storage, serializer, marks=() if told else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("storage", "serializer"), pairs())
 def test_the_same_on_miss_and_hit_or_refused(storage, serializer, tmp_path, monkeypatch):
     check(STORAGES[storage](tmp_path), serializer, monkeypatch)
 

@@ -91,6 +91,7 @@ class TestPatientSqlite(StorageSuite):
         return Patient(Sqlite(tmp_path))
 
 
+@pytest.mark.slow
 def test_agrees(tmp_path):
     agree(Patient(Sqlite(tmp_path)), count=500)
 

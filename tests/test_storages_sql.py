@@ -66,11 +66,12 @@ class TestPlainSql(StorageSuite):
     test_processes_share_one_store = test_a_killed_writer_leaves_the_old_entry = None
 
 
-@pytest.mark.parametrize("count", [400, pytest.param(1000, marks=pytest.mark.slow)])
-def test_a_stream_of_random_commands(tmp_path, count):
-    agree(at(tmp_path), count=count)
+@pytest.mark.slow
+def test_a_stream_of_random_commands(tmp_path):
+    agree(at(tmp_path), count=1000)
 
 
+@pytest.mark.slow
 def test_a_stream_of_random_commands_in_plain_sql(tmp_path, monkeypatch):
     agree(plain(tmp_path, monkeypatch), count=300, kept=False)
 

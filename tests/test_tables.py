@@ -144,12 +144,16 @@ class Tables(SerializerSuite):
             return one.schema == other.schema and one.equals(other)
         if isinstance(one, pl.Series):
             return (one.name, one.dtype) == (other.name, other.dtype) and one.equals(other)
-        same_nan = (
-            one.to_pydict().__repr__() == other.to_pydict().__repr__()
-            if len(set(one.column_names)) == one.num_columns
-            else one.equals(other)
+        return one.schema.equals(other.schema, check_metadata=True) and all(
+            map(same_column, one.columns, other.columns)
         )
-        return same_nan and one.schema.equals(other.schema, check_metadata=True)
+
+
+def same_column(one, other):
+    """By the text where there may be NaN."""
+    if pa.types.is_floating(one.type):
+        return repr(one.to_pylist()) == repr(other.to_pylist())
+    return one.equals(other)
 
 
 class TestArrow(Tables):
@@ -163,6 +167,15 @@ class TestParquet(Tables):
 
 
 class TestParquetZstd(Tables):
+    def make(self):
+        return Parquet("zstd")
+
+    def zoo(self):
+        return super().zoo()[::5]  # it differs in how bytes are packed alone
+
+
+@pytest.mark.slow
+class TestParquetZstdOnAll(Tables):
     def make(self):
         return Parquet("zstd")
 
@@ -219,7 +232,7 @@ def test_every_column_can_be_written_to(make, memory):
         back = make().load(memory(data))
         back.loc[0, name] = back.loc[2, name]
         back.iloc[2] = back.iloc[1]
-        assert_frame_equal(make().load(memory(data)), mixed())
+    assert_frame_equal(make().load(memory(data)), mixed())
 
 
 def test_written_without_a_copy():

@@ -13,9 +13,9 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from .. import _abilities
 from ..model import Buffer, Item, Record
@@ -383,8 +383,9 @@ class StorageSuite:
         if not self.kept:
             return
         storage = self.make(tmp_path)
-        children = [_child(storage, f"work({number})") for number in range(4)]  # all of them may be the first
-        assert [child.wait() for child in children] == [0] * 4
+        calls = ["share(4)"] if hasattr(os, "fork") else [f"work({number})" for number in range(4)]
+        children = [_child(storage, call) for call in calls]  # all of them may be the first
+        assert [child.wait() for child in children] == [0] * len(calls)
         assert len(stored(storage)) == 4 * 20
         assert get(storage, "f/v/" + "3" * 38 + "19") == (b"head", 0, b"3 19" * 100)
         words = _abilities.words(storage)
@@ -395,13 +396,11 @@ class StorageSuite:
             return
         storage = self.make(tmp_path)
         put(storage, NAMES[0], b"the old one")
-        for size in (1000, 3_000_000):
-            child = _child(storage, f"die({size})")
-            assert child.wait() == -signal.SIGKILL
-            for other in (storage, self.reopen(storage)):
-                assert get(other, NAMES[0]) == (b"head", 0, b"the old one")
-                assert other.read(NAMES[1]) is None
-                assert list(stored(other)) == [NAMES[0]]
+        assert _child(storage, "die(1000, 3_000_000)").wait() == -signal.SIGKILL
+        for other in (storage, self.reopen(storage)):
+            assert get(other, NAMES[0]) == (b"head", 0, b"the old one")
+            assert other.read(NAMES[1]) is None
+            assert list(stored(other)) == [NAMES[0]]
         put(storage, NAMES[0], b"the new one")
         put(storage, NAMES[1], b"another")
         assert get(self.reopen(storage), NAMES[0]) == (b"head", 0, b"the new one")
@@ -635,10 +634,7 @@ def _body(number: int) -> bytes:
 
 def _child(storage: Storage, call: str) -> subprocess.Popen[bytes]:
     """A fresh interpreter that runs a function of ``_Child`` with the storage pickled."""
-    code = (
-        "import pickle, sys; from memo.testing import _storage as suite;"
-        f"child = suite._Child(pickle.loads(bytes.fromhex(sys.argv[1]))); child.{call}"
-    )
+    code = f"import sys; from memo.testing import _storage as suite; suite._Child(bytes.fromhex(sys.argv[1])).{call}"
     paths = os.pathsep.join(path for path in sys.path if path)
     return subprocess.Popen(
         [sys.executable, "-c", code, pickle.dumps(storage).hex()], env={**os.environ, "PYTHONPATH": paths}
@@ -646,8 +642,25 @@ def _child(storage: Storage, call: str) -> subprocess.Popen[bytes]:
 
 
 class _Child:
-    def __init__(self, storage: Any) -> None:
-        self.storage: Storage = storage
+    def __init__(self, pickled: bytes) -> None:
+        self.pickled = pickled
+        self.storage: Storage = pickle.loads(pickled)
+
+    def share(self, processes: int) -> None:
+        """``work`` in so many processes, each of which gets the storage pickled; one start of Python is enough."""
+        children = []
+        for number in range(processes):
+            children.append(os.fork())
+            if not children[-1]:
+                status = 1
+                try:
+                    _Child(self.pickled).work(number)
+                    status = 0
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(status)
+        sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 
     def work(self, child: int) -> None:
         for number in range(20):
@@ -657,15 +670,19 @@ class _Child:
     def bump(self, scope: str) -> None:
         _abilities.words(self.storage).bump(scope)
 
-    def die(self, size: int) -> None:
-        def parts() -> Iterator[bytes]:
+    def die(self, *sizes: int) -> None:
+        def write(name: str, size: int) -> None:
+            self.storage.write(name, parts(size), lambda: b"new", size=size, mark=0)
+
+        def parts(size: int) -> Iterator[bytes]:
             yield b"y" * (size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
         put(self.storage, NAMES[2], b"opened")
         self.storage.remove(NAMES[2])
-        for name in NAMES[:2]:
-            if os.fork() == 0:  # a kill for each name
-                self.storage.write(name, parts(), lambda: b"new", size=size, mark=0)
-            os.wait()
-        self.storage.write(NAMES[1], parts(), lambda: b"new", size=size, mark=0)
+        for size in sizes:
+            for name in NAMES[:2]:
+                if os.fork() == 0:  # a kill for each name
+                    write(name, size)
+                os.wait()
+        write(NAMES[1], sizes[-1])

@@ -161,7 +161,7 @@ def opened_after(folder: Path, kind: str, sure: int) -> None:
     assert min(one.calls, default=CALLS) >= sure, f"lost {one.calls}, {sure} had returned"
 
 
-@pytest.mark.parametrize("cuts", [30, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cuts", [15, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("durable", [False, True])
 def test_files_after_a_power_cut(memory: Path, durable: bool, cuts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     root = memory / "disk"
@@ -182,7 +182,7 @@ def test_files_after_a_power_cut(memory: Path, durable: bool, cuts: int, monkeyp
         shutil.rmtree(target)
 
 
-@pytest.mark.parametrize("cuts", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cuts", [10, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("durable", [False, True])
 def test_sqlite_after_a_power_cut(memory: Path, durable: bool, cuts: int) -> None:
     """What the database and its log are when each call returns; of the log everything behind that may be lost or torn."""
