@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import gc
 import importlib.util
 import itertools
 import json
@@ -43,9 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
+gc.disable()  # thousands of tests are collected, and stay
+
+
 def pytest_collection_finish() -> None:
     """From here on not in this process either; the tests themselves are kept as pytest has compiled them."""
     sys.dont_write_bytecode = True
+    gc.freeze()  # so that no collection looks through them again
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

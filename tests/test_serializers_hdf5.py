@@ -111,7 +111,7 @@ class Suite(SerializerSuite):
         return super().same(one, other)
 
 
-class TestHdf5(Suite):
+class OfHdf5(Suite):
     def make(self):
         return Hdf5()
 
@@ -119,7 +119,7 @@ class TestHdf5(Suite):
         return [*arrays(), *plain(), *frames(), *hard_for_pytables()]
 
 
-class TestPytables(Suite):
+class OfPytables(Suite):
     refused = (*Suite.refused, *hard_for_pytables())
 
     def make(self):
@@ -127,6 +127,28 @@ class TestPytables(Suite):
 
     def zoo(self):
         return [*arrays(), *plain(), *frames()]
+
+
+class TestHdf5(OfHdf5):
+    """Each value by one of the two, which have nearly all of their code in common; the slow ones have all by both."""
+
+    def zoo(self):
+        return super().zoo()[::2]
+
+
+class TestPytables(OfPytables):
+    def zoo(self):
+        return super().zoo()[1::2]
+
+
+@pytest.mark.slow
+class TestHdf5OnAll(OfHdf5):
+    pass
+
+
+@pytest.mark.slow
+class TestPytablesOnAll(OfPytables):
+    pass
 
 
 def stored(kind, value):

@@ -619,29 +619,40 @@ if has("pyarrow"):
     value("pa other type", lambda: pa.table({"a": pa.array([1, 2], pa.int32())}))
     value("pa array", lambda: pa.array([1, None]), lambda: pa.array([5, 1, None])[1:])
 
-if has("scipy"):
-    import scipy.sparse as sp
 
-    value("sparse", lambda: sp.csr_matrix(np.eye(3)), lambda: sp.coo_matrix(np.eye(3)).tocsr())
-    value("sparse by columns", lambda: sp.csc_matrix(np.eye(3)))
-    value("sparse array", lambda: sp.csr_array(np.eye(3)))
+def of(module: str) -> Any:
+    """Loaded when a way needs it: some load for a second, in each process that only collects tests."""
+    return importlib.import_module(module)
+
+
+if has("scipy"):
+    value(
+        "sparse",
+        lambda: of("scipy.sparse").csr_matrix(np.eye(3)),
+        lambda: of("scipy.sparse").coo_matrix(np.eye(3)).tocsr(),
+    )
+    value("sparse by columns", lambda: of("scipy.sparse").csc_matrix(np.eye(3)))
+    value("sparse array", lambda: of("scipy.sparse").csr_array(np.eye(3)))
 
 if has("sklearn"):
-    from sklearn.linear_model import LinearRegression, Ridge
 
-    value("estimator", lambda: Ridge(alpha=2.0), lambda: Ridge(alpha=2.0, tol=1e-4))
-    value("estimator, other parameter", lambda: Ridge(alpha=3.0))
-    value(
-        "fitted",
-        lambda: LinearRegression().fit([[0], [1]], [0, 1]),
-        again(lambda: LinearRegression().fit([[0], [1]], [0, 1])),
-    )
+    def ridge(**options: float) -> Any:
+        return of("sklearn.linear_model").Ridge(**options)
+
+    def fitted() -> Any:
+        return of("sklearn.linear_model").LinearRegression().fit([[0], [1]], [0, 1])
+
+    value("estimator", lambda: ridge(alpha=2.0), lambda: ridge(alpha=2.0, tol=1e-4))
+    value("estimator, other parameter", lambda: ridge(alpha=3.0))
+    value("fitted", fitted, again(fitted))
 
 if has("networkx"):
-    import networkx as nx
 
-    value("graph", lambda: nx.Graph([(1, 2), (2, 3)]), again(lambda: nx.Graph([(1, 2), (2, 3)])))
-    value("directed graph", lambda: nx.DiGraph([(1, 2), (2, 3)]))
+    def graph() -> Any:
+        return of("networkx").Graph([(1, 2), (2, 3)])
+
+    value("graph", graph, again(graph))
+    value("directed graph", lambda: of("networkx").DiGraph([(1, 2), (2, 3)]))
 
 if has("torch"):
     import torch

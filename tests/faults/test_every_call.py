@@ -86,10 +86,11 @@ def test_every_call_fails(place: Anew, kind: str, size: str, scene: str, error: 
     assert each(place, kind, size, scene, [error], for_good=for_good) > 15
 
 
+@pytest.mark.parametrize("step", [2, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("kind", "size"), list(itertools.product(KINDS, SIZES)))
-def test_calls_that_do_half_of_what_they_were_asked_for(place: Anew, kind: str, size: str) -> None:
+def test_calls_that_do_half_of_what_they_were_asked_for(place: Anew, kind: str, size: str, step: int) -> None:
     for scene in ("a store", "a load"):
-        each(place, kind, size, scene, [SHORT], for_good=True, step=2)
+        each(place, kind, size, scene, [SHORT], for_good=True, step=step)
 
 
 @pytest.mark.slow
