@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import warm
+
 PROGRAM = """
     import argparse
     import memo.flags
@@ -52,32 +54,36 @@ EVERY = [
 
 
 class Shop:
-    """A program in ``folder`` and the cache at ``place`` that it fills; what was run is noted."""
+    """A program in ``folder`` and the cache at ``place`` that it fills; what was run is noted.
 
-    def __init__(self, folder: Path, place: str) -> None:
-        self.folder, self.place = folder, place
+    ``fresh``: each process is a new Python, which also tells where an encoding is left open; else it is forked from one.
+    """
+
+    def __init__(self, folder: Path, place: str, fresh: bool = True) -> None:
+        self.folder, self.place, self.fresh = folder, place, fresh
         self.driven: list[list[str]] = []
         self.edit(OLD)
 
     def edit(self, code: dict[str, Any]) -> None:
         (self.folder / "shop.py").write_text(textwrap.dedent(PROGRAM.format(**code)), encoding="utf-8")
 
-    def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
+    def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEMO_", "XDG_"))}
         # text is UTF-8 whatever the locale says, so each file that is opened has to say so
         encodings = {"PYTHONWARNDEFAULTENCODING": "1", "PYTHONWARNINGS": "error::EncodingWarning"}
-        environment = {**kept, **encodings, "HOME": str(self.folder), "COLUMNS": "100"}
+        return {**kept, **encodings, "HOME": str(self.folder), "COLUMNS": "100"}
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, *command], cwd=self.folder, env=environment, text=True, encoding="utf-8",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+            [sys.executable, *command], cwd=self.folder, env=self._environment(), text=True, encoding="utf-8",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def run(self, *words: str, status: int = 0) -> tuple[list[str], str]:
         """The program, at the place by its own flag: what it computed, and what it said."""
         self.driven.append([*words, "--cache-dir"])
-        with self.start("shop.py", "--cache-dir", self.place, *words) as process:
-            out, said = process.communicate(timeout=120)
-        assert process.returncode == status, (words, out, said)
+        found, out, said = self._ended("shop.py", "--cache-dir", self.place, *words)
+        assert found == status, (words, out, said)
         return out.splitlines(), said
 
     def memo(self, *words: object, code: int | tuple[int, ...] = 0) -> str:
@@ -94,17 +100,24 @@ class Shop:
 
     def _command(self, words: tuple[object, ...]) -> tuple[int, str, str]:
         self.driven.append([str(word) for word in words])
-        with self.start("-m", "memo", "-l", self.place, *self.driven[-1]) as process:
-            out, said = process.communicate(timeout=120)
+        found, out, said = self._ended("-m", "memo", "-l", self.place, *self.driven[-1])
         assert "Traceback" not in said
+        return found, out, said
+
+    def _ended(self, *command: str) -> tuple[int, str, str]:
+        if not self.fresh:
+            done = warm.run(command, cwd=self.folder, env=self._environment(), timeout=120)
+            return done.returncode, done.stdout, done.stderr
+        with self.start(*command) as process:
+            out, said = process.communicate(timeout=120)
         return process.returncode, out, said
 
     def told(self, *words: object, code: int | tuple[int, ...] = 0) -> Any:
         return json.loads(self.memo(*words, "--json", code=code))
 
 
-def every_command(folder: Path, place: str) -> None:
-    shop = Shop(folder, place)
+def every_command(folder: Path, place: str, fresh: bool = True) -> None:
+    shop = Shop(folder, place, fresh)
     memo, told = shop.memo, shop.told
     file, other = folder / "results.memo", f"files:{folder}/other"
     assert shop.run("price=1", "price=2", "price=3", "quote=7")[0] == ["price 1", "price 2", "price 3", "quote 7"]
@@ -180,10 +193,10 @@ def covers(shop: Shop) -> None:
             assert given & set(spellings) or everywhere & set(spellings), f"memo {command} {spellings} is not run"
 
 
-def every_flag(folder: Path, place: str) -> None:
+def every_flag(folder: Path, place: str, fresh: bool = True) -> None:
     from memo.flags._options import flags
 
-    shop = Shop(folder, place)
+    shop = Shop(folder, place, fresh)
     both, calls = ["price 1", "quote 1"], ["price=1", "quote=1"]
     assert shop.run(*calls)[0] == both
     for given, computed in (

@@ -13,9 +13,9 @@ KINDS = pytest.mark.parametrize("kind", ["sqlite", "files"])
 
 @KINDS
 def test_every_command(kind: str, tmp_path: Path) -> None:
-    every_command(tmp_path, f"{kind}:{tmp_path}/place")
+    every_command(tmp_path, f"{kind}:{tmp_path}/place", fresh=kind == "sqlite")
 
 
 @KINDS
 def test_every_flag(kind: str, tmp_path: Path) -> None:
-    every_flag(tmp_path, f"{kind}:{tmp_path}/place")
+    every_flag(tmp_path, f"{kind}:{tmp_path}/place", fresh=kind == "sqlite")
