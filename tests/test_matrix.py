@@ -98,9 +98,9 @@ def persisted(options: dict[str, Any], serializer: str, **more: Any) -> Any:
     return cache.persist(lambda of: value(of, kind), name=name, code="off", version=1)
 
 
-def outcome(options: dict[str, Any], serializer: str, name: str) -> str:
+def outcome(f: Any, serializer: str, name: str) -> str:
     """Of asking for a stored result: "equal", "absent" or what it is instead."""
-    back = persisted(options, serializer).get_or(Ellipsis, name)
+    back = f.get_or(Ellipsis, name)
     if back is Ellipsis:
         return "absent"
     return "equal" if SerializerSuite().same(value(name, SERIALIZERS[serializer][2]), back) else repr(back)[:200]
@@ -116,7 +116,7 @@ def pairs() -> Iterator[Any]:
         yield pytest.param(storage, serializer, marks=() if told else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("storage", "serializer"), pairs())
+@pytest.mark.parametrize(("storage", "serializer"), list(pairs()))
 def test_the_same_on_miss_and_hit_or_refused(storage, serializer, tmp_path, monkeypatch):
     check(STORAGES[storage](tmp_path), serializer, monkeypatch)
 
@@ -146,11 +146,11 @@ def check(
         told = [str(one.message) for one in caught if issubclass(one.category, MemoWarning)]
         if name in fits:
             assert told == [], name
-            assert outcome(options, serializer, name) == "equal", name
+            assert outcome(persisted(options, serializer), serializer, name) == "equal", name
         else:
             assert len(told) == 1, f"{name}: one warning for two calls"
             assert "can't be stored by" in told[0]
-            assert outcome(options, serializer, name) == "absent", name
+            assert outcome(persisted(options, serializer), serializer, name) == "absent", name
             with pytest.raises(UnstorableError):
                 persisted(options, serializer, strict=True)(name)
 
@@ -162,8 +162,9 @@ def test_the_same_in_another_process(storage, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MemoWarning)
         for serializer in SERIALIZERS:
+            f = persisted(options, serializer)
             for name in small:
-                persisted(options, serializer)(name)
+                f(name)
     libraries = "numpy pandas pytest joblib h5py tables pyarrow.parquet"
     shown = warm.run([__file__, "read", json.dumps(options), *small], check=True, loaded=libraries).stdout
     expected = {
@@ -233,6 +234,8 @@ def _free_memory() -> int:
 if __name__ == "__main__" and sys.argv[1:2] == ["read"]:
     given = json.loads(sys.argv[2])
     found = {
-        serializer: {name: outcome(given, serializer, name) for name in sys.argv[3:]} for serializer in SERIALIZERS
+        serializer: {name: outcome(f, serializer, name) for name in sys.argv[3:]}
+        for serializer in SERIALIZERS
+        for f in [persisted(given, serializer)]
     }
     print(json.dumps(found))

@@ -113,17 +113,27 @@ ENTRY: dict[str, Callable[[bytes, random.Random], bytes]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("kind", "size"),
-    [
-        pytest.param(kind, size, marks=pytest.mark.slow if size == "large" and kind != "diskcache" else ())
-        for kind, size in itertools.product(KINDS, SIZES)
-    ],
-)
+PARTS = ("head", "body")
+
+
+@pytest.mark.parametrize(("kind", "size"), [*((kind, "small") for kind in KINDS), ("diskcache", "large")])
 def test_damaged_entries(memory: Path, kind: str, size: str) -> None:
+    """In one of the two parts, in the other on the next storage: who looks at them is the same for all."""
+    start = KINDS.index(kind)
+    damaged(memory, kind, size, [(how, PARTS[at % 2]) for at, how in enumerate(ENTRY, start)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_entries_in_both_parts(memory: Path, kind: str, size: str) -> None:
+    damaged(memory, kind, size, itertools.product(ENTRY, PARTS))
+
+
+def damaged(memory: Path, kind: str, size: str, damages: Iterable[tuple[str, str]]) -> None:
     ask(memory, kind, size)
     rng = random.Random(f"{kind} {size}")
-    for how, part in itertools.product(ENTRY, ("head", "body")):
+    for how, part in damages:
         one = persisted(memory, kind, size)
         storage, name = one.cache.storage, one.f.cache_key(X)
         good = storage.read(name)
@@ -258,10 +268,15 @@ def planted(memory: Path, kind: str, guard: str, plants: Iterable[tuple[str, tup
 
 
 @pytest.mark.parametrize("column", ["body", "head", "mark", "size"])
-def test_columns_that_hold_something_else(memory: Path, column: str) -> None:
+@pytest.mark.parametrize(
+    "others",
+    [["'text'", "NULL", "-1"], pytest.param(["5", "1e300", "x''", "9e99"], marks=pytest.mark.slow)],
+    ids=["some", "more"],
+)
+def test_columns_that_hold_something_else(memory: Path, column: str, others: list[str]) -> None:
     """SQLite takes any kind of value in any column."""
     ask(memory, "sql", "small")
-    for other in ("'text'", "5", "NULL", "1e300", "x''", "-1", "9e99"):
+    for other in others:
         with contextlib.closing(sqlite3.connect(memory / "entries.sqlite")) as db, db:
             try:
                 db.execute(f"UPDATE memo SET {column} = {other} WHERE name LIKE '%/%/%'")
@@ -274,11 +289,20 @@ def test_columns_that_hold_something_else(memory: Path, column: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["shelve", "diskcache", "file"])
-@pytest.mark.parametrize(
-    "how", [pytest.param(how, marks=() if how in ("half", "noise", "gone") else pytest.mark.slow) for how in DAMAGES]
-)
+@pytest.mark.parametrize("how", ["half", "noise", "gone"])
 def test_each_of_their_files(memory: Path, kind: str, how: str) -> None:
-    for size in SIZES:
+    damaged_files(memory, kind, how, ["large"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["shelve", "diskcache", "file"])
+@pytest.mark.parametrize("how", DAMAGES)
+def test_each_of_their_files_in_every_way(memory: Path, kind: str, how: str) -> None:
+    damaged_files(memory, kind, how, SIZES)
+
+
+def damaged_files(memory: Path, kind: str, how: str, sizes: Iterable[str]) -> None:
+    for size in sizes:
         template = memory / f"template-{size}"
         for x in (0, 1):
             ask(template, kind, size, x)
