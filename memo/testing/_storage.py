@@ -15,6 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from .. import _abilities
@@ -644,10 +645,13 @@ def _child(storage: Storage, call: str) -> subprocess.Popen[bytes]:
 class _Child:
     def __init__(self, pickled: bytes) -> None:
         self.pickled = pickled
-        self.storage: Storage = pickle.loads(pickled)
+
+    @cached_property
+    def storage(self) -> Storage:
+        return pickle.loads(self.pickled)  # type: ignore[no-any-return]
 
     def share(self, processes: int) -> None:
-        """``work`` in so many processes, each of which gets the storage pickled; one start of Python is enough."""
+        """``work`` in so many processes, each of which gets the storage pickled: forked while there is none yet."""
         children = []
         for number in range(processes):
             children.append(os.fork())
