@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,20 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
-gc.disable()  # thousands of tests are collected, and stay
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Thousands of tests are collected and stay: no search for garbage looks through them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:
     """From here on not in this process either; the tests themselves are kept as pytest has compiled them."""
     sys.dont_write_bytecode = True
-    gc.freeze()  # so that no collection looks through them again
-    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
