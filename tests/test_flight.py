@@ -321,7 +321,7 @@ RATE = 1
 
 
 FORK_IN_AN_IMPORT = """
-    import os, signal, sys, threading
+    import importlib.machinery, os, signal, sys, threading
     from memo import persist
 
     importing, forking, forked = threading.Event(), threading.Event(), threading.Event()
@@ -329,9 +329,15 @@ FORK_IN_AN_IMPORT = """
     class Slow:
         def find_spec(self, name, path, target=None):
             if name == sys.argv[2] and not forking.is_set():
-                importing.set()
-                forking.wait()
-                forked.wait(0.2)  # a fork that does not wait for this is over by then
+                spec = importlib.machinery.PathFinder.find_spec(name, path)
+                run = spec.loader.exec_module
+                def exec_module(module):  # while it is looked for Python itself has a fork wait
+                    importing.set()
+                    forking.wait()
+                    forked.wait(0.2)  # a fork that does not wait for this is over by then
+                    run(module)
+                spec.loader.exec_module = exec_module
+                return spec
 
     sys.meta_path.insert(0, Slow())
 
