@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sqlite3
 import stat
 import threading
@@ -277,3 +278,31 @@ def test_sixteen_threads(tmp_path):
     for thread in threads:
         thread.join()
     assert not wrong, wrong[:3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_inherits_no_connection_of_any_thread(tmp_path) -> None:
+    """It would believe in locks that SQLite had in the parent."""
+    storage = open_storage("diskcache", str(tmp_path))
+    put(storage)
+    used, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with storage._caches[0].transact():
+            put(storage, b"other", NAME[:-1] + "4")
+        used.set()
+        end.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    used.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        closed = storage._caches[0].connection is None
+        put(storage, b"child")
+        os._exit(0 if closed and storage.read(NAME).body == b"child" else 1)
+    end.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert storage.read(NAME).body == b"child"

@@ -7,7 +7,10 @@ import json
 import os
 import pickle
 import shelve
+import signal
 import sys
+import threading
+import time
 
 import pytest
 
@@ -224,3 +227,29 @@ def test_a_damaged_value_takes_no_memory(tmp_path):
         shelf[NAME.encode()] = b'J{"format": 1, "storage": "sqlite", "made_by": "memo", "limits": {}, "options": {}}'
     with pytest.raises(DamagedError, match="not as it was written"):
         storage.read(NAME)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_waits_for_a_thread_that_has_the_shelf_open(tmp_path):
+    storage, has_it, done = Shelve(tmp_path), threading.Event(), []
+    storage.write(NAME, [b"body"], lambda: b"head", size=4, mark=0)
+
+    def work():
+        with storage._open(write=True) as shelf:
+            has_it.set()
+            while storage._lock.gate is None:  # until somebody forks
+                time.sleep(0.001)
+            shelf[b"f-01/other"] = shelf[NAME.encode()]
+        done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    has_it.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        os._exit(0 if storage.read(NAME).body == storage.read("f-01/other").body == b"body" else 1)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert storage._lock.gate is None
+    assert storage.read("f-01/other").body == b"body"

@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -29,6 +29,7 @@ from ._payload import STALE, age, discard, set_aside
 from ._value import ABOUT, START, head_of, record_of, value_of
 
 _LEASE = 15.0  #: seconds for which a lock outlives a holder that died
+PATIENCE = 5.0  # seconds that a fork waits for other threads' turns
 _TRIES = 20  #: an entry that is being replaced has no file for a moment
 
 
@@ -62,7 +63,6 @@ class Diskcache:
             self.lock: Callable[[str, float], AbstractContextManager[bool]]
             self.lock = Leases(_LEASE, self._take, self._renew, self._free).lock
         self._caches: list[Any] = []
-        _all.add(self)
 
     def __reduce__(self) -> tuple[Callable[..., Diskcache], tuple[str | tuple[str, ...], float]]:
         return _diskcache, (self._folders[0] if self._own else self._folders, self.timeout)
@@ -137,7 +137,7 @@ class Diskcache:
         return None
 
     def close(self) -> None:
-        """Lets go of the database in this thread; the next use opens it again."""
+        """Lets go of the database; the next use opens it again."""
         for one in self._caches:
             one.close()
 
@@ -170,10 +170,8 @@ class Diskcache:
         return self._caches
 
     def _opened(self, folder: str) -> Any:
-        import diskcache
-
         if not self._own:
-            return diskcache.Cache(folder, timeout=self.timeout, disk=self._disk)
+            return _by_turns()(folder, timeout=self.timeout, disk=self._disk)
         make_folder(folder)
         if os.path.isdir(f"{folder}/cache.db"):  # out of the way
             set_aside(f"{folder}/cache.db", f"{folder}/cache.db.damaged")
@@ -187,7 +185,7 @@ class Diskcache:
             except OSError:
                 pass  # another was first; or a disk without links, where SQLite makes it
             os.unlink(new)
-        return diskcache.Cache(folder, timeout=self.timeout, disk=self._disk, eviction_policy="none", cull_limit=0)
+        return _by_turns()(folder, timeout=self.timeout, disk=self._disk, eviction_policy="none", cull_limit=0)
 
     def _at(self, key: str, make: bool = False) -> Any:
         """The cache that has a key, as a FanoutCache chooses it; None where there is nothing yet."""
@@ -289,6 +287,64 @@ def _bytes_only() -> Any:
     return Bytes
 
 
+@cache
+def _by_turns() -> Any:
+    """A Cache with one connection for all threads, which take turns at it: so a fork can wait for its turn and close it.
+
+    SQLite keeps in the process what it has locked. A child that was forked while another thread has a connection would
+    wait for locks that nobody has, or believe that it has them.
+    """
+    from diskcache import Cache
+
+    def by_turns(method: Callable[..., Any]) -> Callable[..., Any]:
+        def in_turn(self: Any, *args: Any, **options: Any) -> Any:
+            with self.turn:
+                return method(self, *args, **options)
+
+        return in_turn
+
+    class ByTurns(Cache):  # type: ignore[misc]
+        def __init__(self, directory: str, **options: Any) -> None:
+            self.turn = threading.RLock()
+            self.connection: Any = None
+            super().__init__(directory, **options)
+            _opened.add(self)
+
+        @property
+        def _con(self) -> Any:
+            if self.connection is None:
+                path = os.path.join(self.directory, "cache.db")
+                self.connection = db = sqlite3.connect(
+                    path, timeout=self.timeout, isolation_level=None, check_same_thread=False
+                )
+                try:
+                    settings = db.execute("SELECT key, value FROM Settings").fetchall()
+                except sqlite3.OperationalError:  # it is being made
+                    settings = []
+                for key, value in settings:
+                    if key.startswith("sqlite_"):  # of a connection, not of the file
+                        self.reset(key, value, update=False)
+            return self.connection
+
+        def close(self) -> None:
+            connection, self.connection = self.connection, None
+            if connection is not None:
+                connection.close()
+
+        def __iter__(self) -> Iterator[Any]:
+            with self.turn:
+                return iter(list(super().__iter__()))
+
+        @contextmanager
+        def transact(self, retry: bool = False) -> Iterator[None]:
+            with self.turn, super().transact(retry):
+                yield
+
+    for name in ("__contains__", "add", "close", "delete", "get", "incr", "set", "touch"):
+        setattr(ByTurns, name, by_turns(getattr(ByTurns, name)))
+    return ByTurns
+
+
 def _new(path: str) -> int:
     """A new file for this user alone. diskcache removes folders that are empty, maybe just then."""
     for left in reversed(range(10)):
@@ -301,18 +357,31 @@ def _new(path: str) -> int:
     raise AssertionError
 
 
-_all: Living[Diskcache] = Living()
+_opened: Living[Any] = Living()  # caches by turns
 _opening = threading.RLock()
+_held: list[threading.RLock] = []  # turns that are taken during a fork
+_inherited: list[Any] = []  # of the parent of a forked child: neither used nor closed there
 
 
 def _before_fork() -> None:
-    for one in list(_all):
-        one.close()  # diskcache opens again where it finds its connection closed
+    for one in _opened:
+        if one.turn.acquire(timeout=PATIENCE):
+            _held.append(one.turn)
+            one.close()
 
 
-def _after_fork() -> None:
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().release()
+
+
+def _after_fork_in_child() -> None:
     global _opening
     _opening = threading.RLock()  # the thread that held it is not there to let go
+    _held.clear()
+    for one in _opened:
+        _inherited.append(one.connection)
+        one.turn, one.connection, one._txn_id = threading.RLock(), None, None
 
 
-_forks.register(_before_fork, after_in_child=_after_fork)
+_forks.register(_before_fork, _after_fork_in_parent, _after_fork_in_child)

@@ -107,6 +107,12 @@ def test_32_processes_and_200_rounds_on_cold_keys(memory: Path, kind: str, shuff
     crowd(memory, kind, 32, 200, shuffled)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_32_processes_on_cold_keys_of_a_shelf(memory: Path) -> None:
+    crowd(memory, "shelve", 32, 30, shuffled=True)  # each operation opens the file
+
+
 # ---------------------------------------------------------------------------------- readers while all else goes on
 
 
@@ -187,6 +193,12 @@ def test_readers_while_others_clear_evict_compact_and_export(memory: Path, kind:
 @pytest.mark.parametrize("kind", KINDS)
 def test_readers_while_others_clear_evict_compact_and_export_for_long(memory: Path, kind: str) -> None:
     read_under_upkeep(memory, kind, readers=4, processes=4, rounds=300)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_readers_of_a_shelf_while_others_clear_evict_and_export(memory: Path) -> None:
+    read_under_upkeep(memory, "shelve", readers=4, processes=4, rounds=60)
 
 
 # --------------------------------------------------------------------- threads x processes x fork, spawn, forkserver
@@ -277,6 +289,15 @@ def test_pools_and_forks_while_other_threads_are_in_the_database(tmp_path: Path)
 @pytest.mark.parametrize("kind", KINDS)
 def test_pools_and_forks_for_long(tmp_path: Path, kind: str) -> None:
     pools(tmp_path, kind, 4, 60, 40, "fork", "spawn", "forkserver", "fork")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["shelve", "diskcache"])
+def test_pools_and_forks_with_a_library_that_keeps_a_file_open(tmp_path: Path, kind: str) -> None:
+    if kind == "diskcache":
+        pytest.importorskip("diskcache")
+    pools(tmp_path, kind, 4, 24, 12, "fork", "spawn", "forkserver", "fork")
 
 
 # ------------------------------------------------------------------------------- whatever another thread has at a fork
