@@ -39,8 +39,8 @@ class Bodies:
     def bind(self, name: str, function: FunctionType) -> None:
         """The function of that name, for serializers that look at its annotations. Once, before its first call."""
         self._functions[name] = ref(function)
-        for key in [key for key in self._bound if key[1] == name]:
-            del self._bound[key]
+        for key in [key for key in list(self._bound) if key[1] == name]:
+            self._bound.pop(key, None)  # another thread may be at the same
 
     def dump(self, value: Any, function: str) -> tuple[Sequence[Buffer], str, tuple[str, ...], str]:
         """The parts of a result's body, the names of the serializer and of the codecs that made them, and the suffix."""

@@ -64,4 +64,4 @@ def number(group: Any) -> int:
 
 
 def _is_shared(path: str) -> bool:
-    return any(path.startswith(place) for place in _places)
+    return any(path.startswith(place) for place in tuple(_places))
