@@ -9,10 +9,10 @@ looked at here; what lies between the files of a storage is the storage's own to
 from __future__ import annotations
 
 import os
-from math import inf
 from time import time
 
 from . import _beats
+from ._aside import STALE, age, discard
 from ._place import TEMPORARY
 
 TYPE_CHECKING = False
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from .protocols import Storage
 
-STALE = 3600.0  #: seconds after which what was written aside is nobody's any more; and between two sweeps
 KEPT = 7 * 86400.0  #: seconds for which what was set aside as damaged may be looked into
 
 
@@ -40,16 +39,15 @@ def sweep(storage: Storage, folder: str, lock: str) -> None:
 
 def lying(folder: str, kept: float) -> Iterator[tuple[str, str]]:
     """(path, why it is litter) of what lies in the folder of a place; ``kept``: seconds for what was set aside as damaged."""
-    now = time()
     for name in os.listdir(folder):
         why, good_for = _about(name, kept)
         path = os.path.join(folder, name)
-        if why and now - _written(path) > good_for:
+        if why and age(path) > good_for:
             yield path, why
     tapes = os.path.join(folder, "_tapes")  # see _offer
     for name in os.listdir(tapes) if os.path.isdir(tapes) else ():
         path = os.path.join(tapes, name)
-        if now - _written(path) > STALE:
+        if age(path) > STALE:
             yield path, "left behind by a process that was killed while it recorded a generator"
 
 
@@ -61,7 +59,7 @@ def _lock_of_each_key(folder: str) -> None:
 
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if time() - _written(path) > STALE:
+        if age(path) > STALE:
             try:
                 with FileLock(path, timeout=0, mode=0o600):
                     os.unlink(path)  # who waits for it sees that it is gone, and makes another
@@ -73,7 +71,7 @@ def _locks_of_urls(folder: str) -> None:
     """Lock files of URLs that no process has begun to use for a week. Who goes on with one only saves less work."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if name.endswith(".lock") and time() - _written(path) > KEPT:
+        if name.endswith(".lock") and age(path) > KEPT:
             discard(path)
 
 
@@ -85,22 +83,3 @@ def _about(name: str, kept: float) -> tuple[str, float]:
     if name.endswith((".new", ".new-wal", ".new-shm", ".new-journal")):
         return "left behind by a process that was killed while it made the storage", STALE
     return "", 0.0
-
-
-def _written(path: str) -> float:
-    try:
-        return os.lstat(path).st_mtime
-    except FileNotFoundError:  # another process sweeps too
-        return inf
-
-
-def discard(path: str) -> None:
-    """A file, a link, or a folder with all that is in it; what can't be removed stays."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    except OSError:
-        from shutil import rmtree
-
-        rmtree(path, ignore_errors=True)  # follows no links

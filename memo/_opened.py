@@ -207,12 +207,13 @@ class Opened:
     def sweep(self) -> None:
         """Once an hour, with a store: takes away what killed processes left behind. Nothing to warn of where it can't."""
         from . import _litter
+        from ._aside import STALE
 
-        self.sweep_at = monotonic() + _litter.STALE
+        self.sweep_at = monotonic() + STALE
         try:
             if not self._marker:
                 _litter.sweep(self.storage, "", self.lock_file.path)
-            elif time() - os.lstat(self._marker).st_mtime > _litter.STALE:  # nothing is that old in a new place
+            elif time() - os.lstat(self._marker).st_mtime > STALE:  # nothing is that old in a new place
                 _litter.sweep(self.storage, self.place, self.lock_file.path)
         except Exception:
             return

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from . import _entry, _litter
+from ._aside import discard
 from ._place import MARKER, read_marker
 from ._tuples import NamedTuple
 from ._upkeep import Filters, entries
@@ -79,7 +80,7 @@ def litter(storage: Storage, folder: str = "", *, repair: bool = False) -> Itera
     for path, why in _litter.lying(folder, -1.0):
         if path not in told:
             if repair:
-                _litter.discard(path)
+                discard(path)
             yield Finding("litter", path, why, "", repair)
     if not os.path.lexists(os.path.join(folder, MARKER)) and read_marker(folder) is not None:
         yield Finding("damaged", os.path.join(folder, MARKER), "it is gone; CACHEDIR.TAG has what it said")

@@ -14,9 +14,9 @@ import memo
 
 ROOT = Path(memo.__file__).parent
 
-# Each layer may import those named after it (and what lies in its own package). `_forks`, `_group`, `_living`, `errors`, `model`, `_peers`, `_tag`,
-# `_tuples`, `_units` and `_libhdf5` are leaves; `_wrapper` holds text and the set of plain types alone, so the front may know it.
-LEAVES = {"_forks", "_group", "_living", "errors", "model", "_peers", "_tag", "_tuples", "_units", "_libhdf5"}
+# Each layer may import those named after it (and what lies in its own package). `_aside`, `_forks`, `_group`, `_living`, `errors`, `model`, `_peers`,
+# `_tag`, `_tuples`, `_units` and `_libhdf5` are leaves; `_wrapper` holds text and the set of plain types alone, so the front may know it.
+LEAVES = {"_aside", "_forks", "_group", "_living", "errors", "model", "_peers", "_tag", "_tuples", "_units", "_libhdf5"}
 CONTRACTS = LEAVES | {"protocols", "_abilities"}
 PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {

@@ -13,8 +13,9 @@ import threading
 
 import pytest
 
+from memo import _aside
 from memo.errors import DamagedError
-from memo.storages import _lock, _payload
+from memo.storages import _lock
 from memo.storages.files import Files
 
 NAME = "f-01/v1/" + "ab" * 20
@@ -429,4 +430,4 @@ def test_a_body_above_two_gigabytes(tmp_path):
     assert body.nbytes == count << 20
     assert body[-(1 << 20) :] == piece
     put(storage, b"")
-    assert _payload.age(only_file(tmp_path, "ab")) < 600
+    assert _aside.age(only_file(tmp_path, "ab")) < 600

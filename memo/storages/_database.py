@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from .. import _forks, _group
+from .._aside import discard, set_aside, unlink
 from .._living import Living
 from ..errors import PlaceError
 from ._disk import make_folder
 from ._lock import FolderLock, HeldOverForks
-from ._payload import discard, set_aside, sync
+from ._payload import sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ class Database:
         make_folder(self.folder)
         new = self.path + ".new"
         for rest in ("", "-wal", "-shm", "-journal"):  # of a maker that was killed
-            _unlink(new + rest)
+            unlink(new + rest)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         os.close(_group.opened(new, os.open(new, flags, 0o600)))
         with _forking:
@@ -400,13 +401,6 @@ def _how(path: str, writable: bool) -> str:
         return "mode=rw"
     log = path + "-wal"
     return "mode=ro" if os.path.exists(log) and os.path.getsize(log) else "mode=ro&immutable=1"
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 # -- fork: every writer's turn is waited for, everything is closed, the child starts afresh

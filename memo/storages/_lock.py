@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from .. import _group
+from .._aside import set_aside
 from .._living import Living
 from ._disk import is_network, make_folder
-from ._payload import set_aside
 
 try:
     import fcntl

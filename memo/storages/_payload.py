@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 import sys
-import time
 from collections.abc import Callable, Iterable
 
 from .. import _group
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-STALE = 3600.0  # seconds after which what was written aside is nobody's any more
 GATHER = 1024  # buffers that one writev takes
 CHUNK = 1 << 22  # bytes gathered before they are written
 RESERVE = 1 << 20  # from this size on the room is reserved first: faster, and a full disk is known at once
@@ -66,41 +64,6 @@ def open_file(path: str) -> int:
         os.close(file)
         raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
     return file
-
-
-def unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def discard(path: str) -> None:
-    """A file, or a folder with all that is in it; what can't be removed stays."""
-    try:
-        unlink(path)
-    except OSError:
-        from shutil import rmtree
-
-        rmtree(path, ignore_errors=True)  # follows no links
-
-
-def set_aside(path: str, target: str) -> None:
-    """Renames what is damaged, in place of what was there before it; how long it stays is counted from now."""
-    discard(target)
-    os.rename(path, target)
-    try:
-        os.utime(target, follow_symlinks=False)
-    except (OSError, NotImplementedError):  # of another user; Windows
-        pass
-
-
-def age(path: str) -> float:
-    """Seconds since the file was last written; 0 where there is none."""
-    try:
-        return time.time() - os.lstat(path).st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def write_parts(file: int, parts: Iterable[Buffer]) -> int:

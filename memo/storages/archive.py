@@ -18,10 +18,10 @@ from mmap import ACCESS_COPY, ACCESS_READ, ALLOCATIONGRANULARITY, mmap
 from struct import Struct
 from struct import error as StructError
 
+from .._aside import STALE, age, unlink
 from .._tuples import NamedTuple
 from ..errors import DamagedError, PlaceError
 from ..model import Buffer, Item, Record
-from ._payload import STALE, age, unlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from functools import cache
 from typing import Any
 
 from .. import _forks
+from .._aside import STALE, age, discard, set_aside
 from .._living import Living
 from ..errors import DamagedError, OptionError
 from ..model import Buffer, Item, Record
 from ._disk import make_folder
 from ._lease import Leases
-from ._payload import STALE, age, discard, set_aside
 from ._value import ABOUT, START, head_of, record_of, value_of
 
 _LEASE = 15.0  #: seconds for which a lock outlives a holder that died

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+from .. import _aside
 from .._abilities import EntryWords, ScannedRanks
 from ..errors import DamagedError
 from ..model import Buffer, Item, Record
@@ -28,7 +29,6 @@ from . import _payload
 from ._entry_file import ONE_FILE, EntryFile, checked, end_of, is_payload, name_of, payload_of, stem_of
 from ._lock import NameLocks, Turns
 from ._mirror import Mirror
-from ._payload import STALE
 
 
 class Files:
@@ -101,7 +101,7 @@ class Files:
                     unlink(alone)
         finally:
             for aside in litter:
-                _payload.unlink(aside)
+                _aside.unlink(aside)
         if self.durable:
             self._sync(os.path.dirname(path))
 
@@ -208,15 +208,15 @@ class Files:
         self._sweep()
         if not os.path.isdir(self.folder):
             return
-        since = self._last_swept() - 2 * STALE
+        since = self._last_swept() - 2 * _aside.STALE
         for folder, file in self._walk(self.folder, 0, since):
             path = os.path.join(folder, file)
             if is_payload(file):
-                if _payload.age(path) > STALE and not _is_named(path):
-                    _payload.unlink(path)
+                if _aside.age(path) > _aside.STALE and not _is_named(path):
+                    _aside.unlink(path)
             elif orphaned is not None:
                 name, stamp = self._name(folder, file), _stamp(path)
-                if time.time() - stamp[1] / 1e9 > STALE and orphaned(name):
+                if time.time() - stamp[1] / 1e9 > _aside.STALE and orphaned(name):
                     self.remove_if(name, stamp)  # unless it was written anew in this moment
 
     def _last_swept(self) -> float:
@@ -226,7 +226,7 @@ class Files:
             before = os.lstat(path).st_mtime
         except FileNotFoundError:
             before = 0.0
-        _payload.discard(path)
+        _aside.discard(path)
         os.close(_payload.create(path))
         return before
 
@@ -235,8 +235,8 @@ class Files:
         self._sweep()
         for folder, file in list(self._walk(self.folder, 0)):
             path = os.path.join(folder, file)
-            if is_payload(file) and _payload.age(path) > STALE and not _is_named(path):
-                _payload.unlink(path)
+            if is_payload(file) and _aside.age(path) > _aside.STALE and not _is_named(path):
+                _aside.unlink(path)
         for folder, _, _ in os.walk(self.folder, topdown=False):
             try:
                 os.rmdir(folder)
@@ -249,18 +249,18 @@ class Files:
             path = os.path.join(folder, file)
             if (found := self._wrong(path, file)) is not None:
                 if repair:
-                    _payload.discard(path)
+                    _aside.discard(path)
                 yield found[0], path, found[1]
         for name in os.listdir(self._new) if os.path.isdir(self._new) else ():
             path = os.path.join(self._new, name)
-            if _payload.age(path) > STALE:
+            if _aside.age(path) > _aside.STALE:
                 if repair:
-                    _payload.discard(path)
+                    _aside.discard(path)
                 yield "litter", path, "left behind by a writer that was killed"
 
     def _wrong(self, path: str, file: str) -> tuple[str, str] | None:
         if is_payload(file):
-            if _payload.age(path) > STALE and not _is_named(path):
+            if _aside.age(path) > _aside.STALE and not _is_named(path):
                 return "litter", "a payload that no entry names: its writer was killed"
             return None
         try:
@@ -280,8 +280,8 @@ class Files:
             return
         for name in names:
             path = os.path.join(self._new, name)
-            if _payload.age(path) > STALE:
-                _payload.discard(path)
+            if _aside.age(path) > _aside.STALE:
+                _aside.discard(path)
 
     # -- names and files
 
@@ -397,7 +397,7 @@ def _unlink_same(path: str, inode: tuple[int, int], alone: bool) -> None:
             os.link(aside, path)
     except (FileNotFoundError, FileExistsError):
         pass
-    _payload.unlink(aside)
+    _aside.unlink(aside)
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -410,7 +410,7 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 def _unlink_payload(path: str, alone: bool) -> None:
-    _payload.unlink(path)  # its name is never used again
+    _aside.unlink(path)  # its name is never used again
 
 
 def _is_named(payload: str) -> bool:

@@ -27,13 +27,13 @@ from time import monotonic, time
 from typing import Any
 
 from .._abilities import EntryWords, ScannedRanks, new_word
+from .._aside import STALE
 from ..errors import DamagedError, MemoError, OptionError
 from ..model import Buffer, Item, Record
 from ._disk import make_folder
 from ._entry_file import END_SIZE, checked, end_of, fields_of
 from ._lock import Turns
 from ._parts import views
-from ._payload import STALE
 
 _HEAD = 4096  # bytes from the end in which nearly every head fits
 _WHOLE = 1 << 18  # bytes from the end in which most entries fit

@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from .. import _forks
+from .._aside import set_aside
 from .._living import Living
 from ..errors import DamagedError, PlaceError
 from ..model import Buffer, Item, Record
 from ._disk import make_folder
 from ._lock import FolderLock, HeldOverForks
 from ._parts import join
-from ._payload import set_aside
 
 FLAVOURS = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")  # the best first
 # fmt: off

@@ -7,13 +7,13 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from .._aside import discard
 from ..errors import DamagedError
 from ..model import Buffer, Bulk, Cheap, Item, Record
 from . import _eviction
 from ._ahead import Ahead
 from ._database import Connection, Database
 from ._mirror import Mirror
-from ._payload import discard
 from ._rows import (
     DIGEST,
     LONG,
