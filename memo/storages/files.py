@@ -16,17 +16,17 @@ kill in the middle of a removal may lose what was put there in that very moment,
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from .. import _aside
 from .._abilities import EntryWords, ScannedRanks
+from .._aside import unlink
 from ..errors import DamagedError
 from ..model import Buffer, Item, Record
 from . import _payload
-from ._entry_file import ONE_FILE, EntryFile, checked, end_of, is_payload, name_of, payload_of, stem_of
+from ._entry_file import ONE_FILE, EntryFile, end_of, is_payload, payload_of
+from ._layout import Layout
 from ._lock import NameLocks, Turns
 from ._mirror import Mirror
 
@@ -43,11 +43,11 @@ class Files:
 
     def __init__(self, folder: str | os.PathLike[str], *, map_from: int = 256 * 1024, durable: bool = False) -> None:
         self.folder, self.map_from, self.durable = os.fspath(folder), map_from, durable
-        self._new = os.path.join(self.folder, "_new")
+        self._layout = Layout(self.folder)
+        self._path = self._layout.path
         self._swept = False
         self._turns, self._locks = Turns(), NameLocks(os.path.join(self.folder, "_locks"))
         self._moved = object()  # another one before each removal of an entry's other form
-        self._folders: dict[str, str] = {}
         self._synced: set[str] = set()  # folders whose names are on the disk
         self._words = EntryWords(self)
         ranks = ScannedRanks(self, self._listed)  # of this process: the disk keeps only the times of writing
@@ -88,7 +88,10 @@ class Files:
     ) -> None:
         path = self._path(name)
         if not self._swept:
-            self._sweep()
+            from . import _left
+
+            self._swept = True
+            _left.sweep_new(self._layout)
         litter: list[str] = []
         try:
             target = self._make(litter, name, parts, head, size, mark, suffix)
@@ -97,11 +100,11 @@ class Files:
                 _payload.place(litter[-1], target)
                 litter.clear()
                 self._moved = object()
-                for unlink in old:
-                    unlink(alone)
+                for removal in old:
+                    removal(alone)
         finally:
             for aside in litter:
-                _aside.unlink(aside)
+                unlink(aside)
         if self.durable:
             self._sync(os.path.dirname(path))
 
@@ -150,8 +153,7 @@ class Files:
 
     def _listed(self, prefix: str) -> Iterator[tuple[float, Item]]:
         """(time of writing in seconds, item) of every entry."""
-        above = [checked(component) for component in prefix.split("/")] if prefix else []
-        for folder, file in self._walk(os.path.join(self.folder, *above), len(above)):
+        for folder, file in self._layout.walk(prefix):
             if is_payload(file):
                 continue
             try:
@@ -159,7 +161,7 @@ class Files:
                     end = entry.end()
             except (OSError, DamagedError):  # removed meanwhile, or damaged: reading it says so
                 continue
-            yield end.written / 1e9, Item(self._name(folder, file), end.size + len(end.head), end.mark, end.head)
+            yield end.written / 1e9, Item(self._layout.name(folder, file), end.size + len(end.head), end.mark, end.head)
 
     # -- what it does better than a fall-back could
 
@@ -184,8 +186,8 @@ class Files:
         with self._turns[name]:
             if there := self._files(self._path(name), "", only=stamp):
                 with self._locks(name) as alone:
-                    for unlink in there:
-                        unlink(alone)
+                    for removal in there:
+                        removal(alone)
 
     def word(self, scope: str, /) -> int:
         return self._words.word(scope)
@@ -205,123 +207,23 @@ class Files:
 
         ``orphaned(name)``: says of an entry that was written since the last time whether nothing points to it.
         """
-        self._sweep()
-        if not os.path.isdir(self.folder):
-            return
-        since = self._last_swept() - 2 * _aside.STALE
-        for folder, file in self._walk(self.folder, 0, since):
-            path = os.path.join(folder, file)
-            if is_payload(file):
-                if _aside.age(path) > _aside.STALE and not _is_named(path):
-                    _aside.unlink(path)
-            elif orphaned is not None:
-                name, stamp = self._name(folder, file), _stamp(path)
-                if time.time() - stamp[1] / 1e9 > _aside.STALE and orphaned(name):
-                    self.remove_if(name, stamp)  # unless it was written anew in this moment
+        from . import _left
 
-    def _last_swept(self) -> float:
-        """In seconds since the epoch; from now on it is this moment."""
-        path = os.path.join(self.folder, "_swept")
-        try:
-            before = os.lstat(path).st_mtime
-        except FileNotFoundError:
-            before = 0.0
-        _aside.discard(path)
-        os.close(_payload.create(path))
-        return before
+        _left.sweep(self._layout, orphaned, self.remove_if)
 
     def compact(self) -> None:
         """Removes what killed writers left behind, and empty folders."""
-        self._sweep()
-        for folder, file in list(self._walk(self.folder, 0)):
-            path = os.path.join(folder, file)
-            if is_payload(file) and _aside.age(path) > _aside.STALE and not _is_named(path):
-                _aside.unlink(path)
-        for folder, _, _ in os.walk(self.folder, topdown=False):
-            try:
-                os.rmdir(folder)
-            except OSError:  # not empty
-                pass
+        from . import _left
+
+        _left.compact(self._layout)
 
     def findings(self, repair: bool, /) -> Iterator[tuple[str, str, str]]:
         """What lies here and is no entry: ("damaged" or "litter", path, why). ``repair`` takes it away."""
-        for folder, file in list(self._walk(self.folder, 0)):
-            path = os.path.join(folder, file)
-            if (found := self._wrong(path, file)) is not None:
-                if repair:
-                    _aside.discard(path)
-                yield found[0], path, found[1]
-        for name in os.listdir(self._new) if os.path.isdir(self._new) else ():
-            path = os.path.join(self._new, name)
-            if _aside.age(path) > _aside.STALE:
-                if repair:
-                    _aside.discard(path)
-                yield "litter", path, "left behind by a writer that was killed"
+        from . import _left
 
-    def _wrong(self, path: str, file: str) -> tuple[str, str] | None:
-        if is_payload(file):
-            if _aside.age(path) > _aside.STALE and not _is_named(path):
-                return "litter", "a payload that no entry names: its writer was killed"
-            return None
-        try:
-            with self._entry(path) as entry:
-                entry.end()
-        except FileNotFoundError:
-            return ("damaged", "it is not a regular file") if os.path.lexists(path) else None
-        except DamagedError as error:
-            return "damaged", str(error)
-        return None
+        return _left.findings(self._layout, self._entry, repair)
 
-    def _sweep(self) -> None:
-        self._swept = True
-        try:
-            names = os.listdir(self._new)
-        except OSError:
-            return
-        for name in names:
-            path = os.path.join(self._new, name)
-            if _aside.age(path) > _aside.STALE:
-                _aside.discard(path)
-
-    # -- names and files
-
-    def _path(self, name: str) -> str:
-        """Where the entry lies, without suffix."""
-        prefix, _, last = name.rpartition("/")
-        folder = self._folders.get(prefix) or self._folder(prefix)
-        stem = stem_of(last)
-        return f"{folder}/_{stem[:2]}/{stem}"
-
-    def _folder(self, prefix: str) -> str:
-        folder = self._folders[prefix] = os.path.join(self.folder, *map(checked, prefix.split("/")))
-        return folder
-
-    def _name(self, folder: str, file: str) -> str:
-        """The entry's name, from where its file lies."""
-        above = os.path.relpath(os.path.dirname(folder), self.folder).replace(os.sep, "/")
-        return f"{above}/{name_of(file)}"
-
-    def _walk(self, folder: str, level: int, since: float = 0.0) -> Iterator[tuple[str, str]]:
-        """(folder, file) of everything under a folder that stands for ``level`` components of names.
-
-        ``since``: only from folders in which something came or went after that, in seconds since the epoch.
-        """
-        try:
-            with os.scandir(folder) as found:
-                entries = list(found)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for entry in entries:
-            if level and entry.name[0] == "_":
-                try:
-                    if since > 0 and entry.stat(follow_symlinks=False).st_mtime < since:
-                        continue
-                    files = os.listdir(entry.path)
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-                yield from ((entry.path, file) for file in files)
-            elif level < 2 and entry.name[0] != "_" and entry.is_dir(follow_symlinks=False):
-                yield from self._walk(entry.path, level + 1, since)
+    # -- the files of an entry
 
     def _find(self, path: str) -> EntryFile | None:
         """The entry's file, open. Where a crash left it in both forms, the one written last."""
@@ -337,7 +239,7 @@ class Files:
 
     def _files(self, path: str, target: str, only: tuple[int, int] | None = None) -> list[Callable[[bool], None]]:
         """What removes the files that this entry has now, but for ``target``, unless they were replaced meanwhile."""
-        unlinks: list[Callable[[bool], None]] = []
+        removals: list[Callable[[bool], None]] = []
         for suffix in self._forms:
             entry = self._opened(path + suffix)
             if entry is None:
@@ -350,10 +252,10 @@ class Files:
                 except DamagedError:
                     payload = ""
                 if path + suffix != target:
-                    unlinks.append(partial(_unlink_same, path + suffix, entry.inode()))
+                    removals.append(partial(_unlink_same, path + suffix, entry.inode()))
             if payload:
-                unlinks.append(partial(_unlink_payload, os.path.join(os.path.dirname(path), payload)))
-        return unlinks
+                removals.append(partial(_unlink_payload, os.path.join(os.path.dirname(path), payload)))
+        return removals
 
     def _opened(self, path: str) -> EntryFile | None:
         try:
@@ -364,7 +266,7 @@ class Files:
     @contextmanager
     def _aside(self, litter: list[str]) -> Iterator[int]:
         """A new file to write to, entered in ``litter`` until it has a place."""
-        path = os.path.join(self._new, os.urandom(8).hex())
+        path = os.path.join(self._layout.new, os.urandom(8).hex())
         file = _payload.create(path)
         litter.append(path)
         try:
@@ -397,30 +299,11 @@ def _unlink_same(path: str, inode: tuple[int, int], alone: bool) -> None:
             os.link(aside, path)
     except (FileNotFoundError, FileExistsError):
         pass
-    _aside.unlink(aside)
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    """As `Files.stamp`; of a file that is gone by now, no file's."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return 0, time.time_ns()
-    return status.st_ino, status.st_mtime_ns
+    unlink(aside)
 
 
 def _unlink_payload(path: str, alone: bool) -> None:
-    _aside.unlink(path)  # its name is never used again
-
-
-def _is_named(payload: str) -> bool:
-    """Whether an entry has this payload."""
-    folder, file = os.path.split(payload)
-    try:
-        with EntryFile(os.path.join(folder, file.partition("-")[0])) as entry:
-            return entry.end().payload == file
-    except (OSError, DamagedError):
-        return False
+    unlink(path)  # its name is never used again
 
 
 def _rebuilt(kind: type[Files], folder: str, map_from: int, durable: bool) -> Files:
