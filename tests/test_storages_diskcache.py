@@ -14,6 +14,7 @@ import pytest
 
 from memo import Cache, OptionError, PlaceError, persist
 from memo.errors import DamagedError
+from memo.storages import diskcache as _diskcache
 from memo.storages import open_storage
 from memo.storages.diskcache import Diskcache
 from memo.testing import StorageSuite
@@ -296,6 +297,13 @@ def test_a_child_inherits_no_connection_of_any_thread(tmp_path) -> None:
     thread = threading.Thread(target=work)
     thread.start()
     used.wait()
+    _diskcache._before_fork()  # nobody opens one meanwhile, either
+    taken: list[bool] = []
+    other = threading.Thread(target=lambda: taken.append(_diskcache._opening.acquire(blocking=False)))
+    other.start()
+    other.join()
+    _diskcache._after_fork_in_parent()
+    assert taken == [False]
     child = os.fork()
     if not child:
         signal.alarm(60)

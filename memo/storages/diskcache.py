@@ -359,11 +359,13 @@ def _new(path: str) -> int:
 
 _opened: Living[Any] = Living()  # caches by turns
 _opening = threading.RLock()
-_held: list[threading.RLock] = []  # turns that are taken during a fork
+_held: list[threading.RLock] = []  # what is taken during a fork
 _inherited: list[Any] = []  # of the parent of a forked child: neither used nor closed there
 
 
 def _before_fork() -> None:
+    if _opening.acquire(timeout=PATIENCE):  # first: who opens or sets aside takes turns, too
+        _held.append(_opening)
     for one in _opened:
         if one.turn.acquire(timeout=PATIENCE):
             _held.append(one.turn)

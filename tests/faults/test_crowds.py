@@ -297,7 +297,7 @@ def test_pools_and_forks_for_long(tmp_path: Path, kind: str) -> None:
 def test_pools_and_forks_with_a_library_that_keeps_a_file_open(tmp_path: Path, kind: str) -> None:
     if kind == "diskcache":
         pytest.importorskip("diskcache")
-    pools(tmp_path, kind, 4, 24, 12, "fork", "spawn", "forkserver", "fork")
+    pools(tmp_path, kind, 4, 15, 8, "fork", "spawn", "forkserver", "fork")
 
 
 # ------------------------------------------------------------------------------- whatever another thread has at a fork
