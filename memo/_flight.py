@@ -183,7 +183,7 @@ def beat_again() -> None:
     global _beating
     with _guard:
         _beating = False
-        if any(one._flights for one in list(_all) if isinstance(one, Flights)):
+        if any(one._flights for one in _all if isinstance(one, Flights)):
             _start_beating()
 
 
@@ -191,14 +191,14 @@ def stop_beating() -> bool:
     """Whether the thread may end: nothing is under way."""
     global _beating
     with _guard:
-        _beating = any(one._flights for one in list(_all) if isinstance(one, Flights))
+        _beating = any(one._flights for one in _all if isinstance(one, Flights))
         return not _beating
 
 
 def under_way() -> dict[Flights, list[Flight]]:
     """What is being computed in this process, by its place."""
     with _guard:
-        return {one: one.under_way() for one in list(_all) if isinstance(one, Flights) and one._flights}
+        return {one: one.under_way() for one in _all if isinstance(one, Flights) and one._flights}
 
 
 # one for all places, since a chain of waits may lead over several; a generator that is collected inside takes it again
@@ -325,7 +325,7 @@ def _after_fork() -> None:
     # the parent's death: closing our descriptor does not release them in the parent.
     global _guard, _beating, _pid
     _guard, _beating, _pid = RLock(), False, os.getpid()
-    for one in list(_all):
+    for one in _all:
         if isinstance(one, Flights):
             one._inherited.update(one._flights)
             one._flights = {}

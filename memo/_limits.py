@@ -274,7 +274,7 @@ _all: Living[Room] = Living()
 
 
 def _after_fork() -> None:
-    for room in list(_all):
+    for room in _all:
         room.turn = RLock()  # the thread that held it is not there to let go
 
 
@@ -284,7 +284,7 @@ if hasattr(os, "register_at_fork"):
 
 @register
 def _at_exit() -> None:
-    for room in list(_all):
+    for room in _all:
         try:
             room.flush()
         except Exception:

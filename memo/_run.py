@@ -89,7 +89,7 @@ class Runner:
     def _report_twin(self) -> None:
         """Two different live functions under one explicit name: never a wrong hit, but clearing one clears both."""
         mine = (self.function.__module__.replace("__mp_main__", "__main__"), self.function.__qualname__)
-        for other in list(_live):
+        for other in _live:
             its = (other.function.__module__.replace("__mp_main__", "__main__"), other.function.__qualname__)
             if other.name == self.name and its != mine:
                 events.warn_once(
@@ -494,7 +494,7 @@ def raise_again(stored: Raised) -> NoReturn:
 
 
 def _flags_changed() -> None:
-    for runner in list(_live):
+    for runner in _live:
         runner.reset()
 
 

@@ -326,7 +326,7 @@ class Database:
     def close(self) -> None:
         """Closes what every thread has open, with the queue's mutex held; leaves what is busy for too long."""
         until = time.monotonic() + PATIENCE
-        for connection in list(self._connections):
+        for connection in self._connections:
             db, execute = connection.db, connection.execute
             if db is None:
                 continue
@@ -411,7 +411,7 @@ _queues = HeldOverForks(PATIENCE)
 def _before_fork() -> None:
     held = _queues.take([database.queue for database in _all])
     _forking.acquire()  # last: a writer opens with the mutex held
-    for database in list(_all):
+    for database in _all:
         if database.queue in held:
             database.close()
     _close_ended()
@@ -430,12 +430,12 @@ def _after_fork_in_child() -> None:
     _queues.forget()
     _inherited.extend(_ended)
     _ended.clear()
-    for database in list(_all):
+    for database in _all:
         database.drop()
 
 
 def _at_exit() -> None:
-    for database in list(_all):
+    for database in _all:
         database.leave_all()
 
 

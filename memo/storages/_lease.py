@@ -124,7 +124,7 @@ _all: Living[Leases] = Living()
 
 
 def _after_fork() -> None:
-    for leases in list(_all):
+    for leases in _all:
         leases.forked()
 
 

@@ -243,7 +243,7 @@ class HeldOverForks:
 
 
 def _after_fork() -> None:
-    for one in list(_all):
+    for one in _all:
         one.after_fork()
 
 

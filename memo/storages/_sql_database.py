@@ -177,7 +177,7 @@ def _url(text: str | sa.URL) -> sa.URL:
 
 def _before_fork() -> None:
     # SQLite keeps locks in the process, its own and those that it believes to have on files: a child must inherit none
-    for database in list(_all):
+    for database in _all:
         if database.turn is not None and database.turn.acquire(timeout=PATIENCE):
             _held.append(database.turn)
             if database.file:
@@ -191,7 +191,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     _held.clear()
-    for database in list(_all):
+    for database in _all:
         database.turn = None if database.turn is None else RLock()
         _inherited.extend((database.engine, database.engine.pool))
         if database.locks is not None:

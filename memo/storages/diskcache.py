@@ -29,7 +29,6 @@ from ._lease import Leases
 from ._value import ABOUT, START, head_of, record_of, value_of
 
 _LEASE = 15.0  #: seconds for which a lock outlives a holder that died
-PATIENCE = 5.0  # seconds that a fork waits for other threads' turns
 _TRIES = 20  #: an entry that is being replaced has no file for a moment
 
 
@@ -364,10 +363,10 @@ _inherited: list[Any] = []  # of the parent of a forked child: neither used nor 
 
 
 def _before_fork() -> None:
-    if _opening.acquire(timeout=PATIENCE):  # first: who opens or sets aside takes turns, too
+    if _opening.acquire(timeout=_forks.PATIENCE):  # first: who opens or sets aside takes turns, too
         _held.append(_opening)
     for one in _opened:
-        if one.turn.acquire(timeout=PATIENCE):
+        if one.turn.acquire(timeout=_forks.PATIENCE):
             _held.append(one.turn)
             one.close()
 

@@ -34,7 +34,6 @@ _NOT_DAMAGE = (
 # fmt: on
 #: what SQLite says, as an operational error, of a database that is damaged
 _OTHER_SCHEMA = ("no such", "malformed", "has no column")
-PATIENCE = 5.0  # seconds that a fork waits for other threads' turns
 PAGE = 100  # entries of a listing read under one lock
 
 
@@ -284,7 +283,7 @@ def _load(value: bytes) -> Record:
 # A child that was forked while another thread has the shelf open would inherit what its library keeps in the process:
 # SQLite believes in locks that it does not have, and waits for those of its own for ever.
 _all: Living[Shelve] = Living()
-_shelves = HeldOverForks(PATIENCE)
+_shelves = HeldOverForks(_forks.PATIENCE)
 
 _forks.register(lambda: _shelves.take([one._lock for one in _all]), _shelves.give, _shelves.forget)
 
