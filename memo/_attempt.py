@@ -58,6 +58,7 @@ class Attempt:
     ) -> None:
         self.runner, self.call, self.state, self.captures, self.front_key = runner, call, state, captures, front_key
         self.values, self.miss, self.since, self.seen = values, miss, since, seen
+        self.cache, self.policy = runner.cache(), runner.policy()  # one of each for the whole of it
         self.opened: Any = opened
         if opened is None:
             self.joins = False
@@ -124,16 +125,15 @@ class Attempt:
         return hit
 
     def look(self) -> Hit | None:
-        runner, state = self.runner, self.state
-        cache = runner.cache()
+        state, cache = self.state, self.cache
         outcome = cache.lookup(
-            self.call, state.mark, cache.clock(), runner.policy(), self.since, state.table, self.front_key
+            self.call, state.mark, cache.clock(), self.policy, self.since, state.table, self.front_key
         )
         return outcome if isinstance(outcome, Hit) else None
 
     def take(self) -> float:
         """Takes the key for this process. 0: go on; else another has it, and the seconds to sleep before the next try."""
-        lock = self.opened.take(self.call.key, self.runner.cache().trouble)
+        lock = self.opened.take(self.call.key, self.cache.trouble)
         if lock is True:
             return 0.0
         if lock is not False:
@@ -174,13 +174,13 @@ class Attempt:
             key = self.front_key if self.state.mutable is None else self.front_key[len(self.captures) :]
             self.looked = _explain.look(runner, self.call, self.captures, key)
         try:
-            policy = runner.policy()
+            policy = self.policy
             self.token = policy.begin(self.call)
             if (around := getattr(policy, "around", None)) is not None:
                 self.function = around(self.token, runner.function)
             self.asked = True
         except Exception as error:
-            runner.cache().trouble(f"ask the policy of {runner.name}", error)
+            self.cache.trouble(f"ask the policy of {runner.name}", error)
         self.began = perf_counter()
 
     def failed(self, error: BaseException) -> Hit | None:
@@ -218,7 +218,7 @@ class Attempt:
         next(runner.counts.misses)
         if self.opened is not None:
             _explain.remember(
-                runner, self.opened, call, self.state, self.looked, self.miss.why, stored, runner.cache().clock()
+                runner, self.opened, call, self.state, self.looked, self.miss.why, stored, self.cache.clock()
             )
         if events.wanted("miss"):
             from . import explain
@@ -246,7 +246,8 @@ class Attempt:
                 f"what {runner.name} reads from outside changed while it ran, so its result was returned, not stored",
             )
             return False
-        if runner.cache().detect_mutation and self._mutated():
+        cache, policy = self.cache, self.policy
+        if cache.detect_mutation and self._mutated():
             return False
         if self.anew:
             runner.touch(opened, call)  # a flight under way sees that it is overtaken
@@ -254,11 +255,10 @@ class Attempt:
         untouched = state.word is not None and state.word[0] == state.edits  # the usual case, known without a trip
         if not untouched and opened.overtaken(call, state.mark, self.before):
             return False
-        policy = runner.policy()
         try:
             stamp = policy.seal(self.token, value) if self.asked else None
         except Exception as error:
-            runner.cache().trouble(f"ask the policy of {runner.name}", error)
+            cache.trouble(f"ask the policy of {runner.name}", error)
             return False
         if stamp is None:
             if self.function is not None:
@@ -267,16 +267,15 @@ class Attempt:
                 told(runner.name, self.token)
             return False
         front = None if self.anew else state.table
-        head = runner.cache().store(
-            call, value, self.seconds, state.mark, stamp, policy, front, self.front_key, self.looked[0]
-        )
+        head = cache.store(call, value, self.seconds, state.mark, stamp, policy, front, self.front_key, self.looked[0])
         if self.anew:
             runner.touch(opened, call)  # fronts look again
         if head is None:
             return False
         opened.lock_file.note()
         runner.counts.stored(self.seconds, head.size)
-        runner.swept(opened)
+        if runner.expires:
+            runner.swept(opened, cache)
         if runner.purging:
             runner.purging = opened.purge(call.scope, state.mark, _PURGE)
         return True

@@ -33,6 +33,9 @@ class Bodies:
         #: "" where it depends on the function who reads
         self.plain = "" if hasattr(serializer, "bind") else serializer.name
         self.load = _load(serializer)
+        #: ``plain`` writes without a codec, and never leaves a value to another
+        self._alone = bool(self.plain) and not self.codecs and not hasattr(serializer, "pick")
+        self._suffix = getattr(serializer, "suffix", "")
         self._functions: dict[str, ref[FunctionType]] = {}
         self._bound: dict[tuple[str, str], Serializer] = {}
 
@@ -44,12 +47,15 @@ class Bodies:
 
     def dump(self, value: Any, function: str) -> tuple[Sequence[Buffer], str, tuple[str, ...], str]:
         """The parts of a result's body, the names of the serializer and of the codecs that made them, and the suffix."""
-        if type(value) is Tape:  # a generator's items, serialized already
+        kind = type(value)
+        if self._alone and kind is not Tape and kind is not Raised:
+            return self.serializer.dump(value), self.plain, (), self._suffix
+        if kind is Tape:  # a generator's items, serialized already
             parts: Sequence[Buffer] = value.parts()
             name, suffix = NAME, ""
         else:
             serializer = self.serializer if self.plain else self._of(self.serializer, function)
-            if type(value) is Raised:
+            if kind is Raised:
                 from .serializers import serializer as named
 
                 serializer = named("raised")

@@ -453,7 +453,7 @@ class Cache:
                 opened = self._reopen(opened)
             parts, serializer, codecs, suffix = self.bodies.dump(value, call.function)
             size = len(parts[0]) if len(parts) == 1 else sum(memoryview(part).nbytes for part in parts)
-            head = Head(call.function, self.clock(), seconds, serializer, codecs, size, stamp, notes)
+            head = _new(Head, (call.function, self.clock(), seconds, serializer, codecs, size, stamp, notes, 0.0))
             seal = _entry.sealing(call.key, parts, head, self._keys[0] if self._keys else None)
             if opened.room is None:
                 opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=suffix)
@@ -464,7 +464,8 @@ class Cache:
                         return None
                     opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=suffix)
                 opened.room.stored(call.key, head)
-            opened.name(call)
+            if call.function not in opened.named:
+                opened.name(call)
             if monotonic() >= opened.sweep_at:
                 opened.sweep()
         except Exception as error:

@@ -48,11 +48,11 @@ def sealing(name: str, parts: Sequence[Buffer], head: Head, key: bytes | None = 
 
     ``key`` signs it: 32 bytes, see `signing_key`.
     """
-    names = head.serializer.encode() if head.codecs == () else ",".join((head.serializer, *head.codecs)).encode()
-    stamp = head.stamp
-    fixed = _FIXED.pack(_SIGNED if key else _PREFIX, head.created, head.seconds, head.size, len(names), len(stamp))
-    fields = b"".join((fixed, names, stamp, head.notes))
-    if head.size < _THREADED:
+    _, created, seconds, serializer, codecs, size, stamp, notes, _ = head
+    names = (",".join((serializer, *codecs)) if codecs else serializer).encode()
+    fixed = _FIXED.pack(_SIGNED if key else _PREFIX, created, seconds, size, len(names), len(stamp))
+    fields = b"".join((fixed, names, stamp, notes))
+    if size < _THREADED:
         packed = fields + _digest(parts, fields, name, key)
         return lambda: packed
     # blake3 and the write both release the interpreter: they cost the longer of the two, not the sum

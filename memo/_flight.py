@@ -55,7 +55,7 @@ class Flight:
     function = ""  #: its full name
     holds = False  #: whether it is being computed, and does not wait for another process to do it
     recording: Any = None  #: what a generator has made so far, to be followed
-    _calls: tuple[Callable[[], object], ...] | None = ()
+    _calls: tuple[Callable[[], object], ...] | None = ()  #: to be made when it has landed; None: it has
 
     def __init__(self, name: str, word: int, parent: Flight | None) -> None:
         self.name, self.word, self.parent = name, word, parent
@@ -76,13 +76,6 @@ class Flight:
                 self._calls += (call,)
                 return
         call()
-
-    def land(self) -> None:
-        with _guard:
-            calls, self._calls = self._calls, None
-        self._landed.release()
-        for call in calls or ():
-            call()
 
     def needs(self, flight: Flight) -> bool:
         """Whether it can't land before ``flight``, or one that this is part of, has."""
@@ -121,9 +114,9 @@ class Flights:
         """
         parent = INSIDE.get()
         with _guard:
-            flight = self._flights.get(name)
-            if name in self._inherited:
+            if self._inherited and name in self._inherited:
                 return None
+            flight = self._flights.get(name)
             if flight is None:
                 flight = self._flights[name] = Flight(name, word, parent)
                 if not _beating:
@@ -158,10 +151,14 @@ class Flights:
         return unwanted
 
     def land(self, flight: Flight) -> None:
+        name, flights = flight.name, self._flights
         with _guard:
-            if self._flights.get(flight.name) is flight:
-                del self._flights[flight.name]
-        flight.land()
+            if flights.get(name) is flight:
+                del flights[name]
+            calls, flight._calls = flight._calls, None
+        flight._landed.release()
+        for call in calls or ():
+            call()
 
 
 _beating = False  #: whether a thread gives signs of life
@@ -215,54 +212,37 @@ class LockFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._file = -1
+        self.descriptor = -1
         self.stores: Any = _Changing()
         _all.add(self)
 
     def close(self) -> None:
         """The next lock opens the file anew: it was deleted with its folder."""
-        if self._file >= 0:
-            os.close(self._file)
-        self._file, self.stores = -1, _Changing()
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor, self.stores = -1, _Changing()
 
     def note(self) -> None:
         """Something was stored. To be said before the key's lock is given back."""
-        if self._file >= 0 and type(self.stores) is memoryview:
+        if self.descriptor >= 0 and type(self.stores) is memoryview:
             self.stores[0] = time_ns() ^ get_ident()
 
-    def lock(self, name: str) -> Locked:
+    def lock(self, name: str) -> _Byte | _File:
         """A context manager: True when the lock was had, without waiting, or when there is none to be had here."""
-        return Locked(self, name)
+        return _Byte(self, name) if hasattr(fcntl, "F_OFD_SETLK") else _File(self.path + "s", name)
 
-    def _open(self) -> int:
-        if self._file < 0:
+    def open(self) -> int:
+        if self.descriptor < 0:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = _group.opened(self.path, os.open(self.path, flags, 0o600))
+            self.descriptor = _group.opened(self.path, os.open(self.path, flags, 0o600))
             try:
-                os.utime(self._file)  # it is in use: see _litter
-                if os.fstat(self._file).st_size < 8:
-                    os.ftruncate(self._file, 8)  # only ever grows; what it holds is any number
-                self.stores = memoryview(mmap(self._file, 8)).cast("Q")
+                os.utime(self.descriptor)  # it is in use: see _litter
+                if os.fstat(self.descriptor).st_size < 8:
+                    os.ftruncate(self.descriptor, 8)  # only ever grows; what it holds is any number
+                self.stores = memoryview(mmap(self.descriptor, 8)).cast("Q")
             except (OSError, ValueError):
                 pass  # then everybody looks again
-        return self._file
-
-    def file(self, name: str) -> Any:
-        """The lock of a name where the platform has no locks of its own on open files."""
-        from filelock import FileLock
-
-        os.makedirs(self.path + "s", 0o700, exist_ok=True)
-        path = os.path.join(self.path + "s", name.replace("/", "-"))
-        return FileLock(path, mode=0o600, thread_local=False)
-
-    def byte(self, offset: int, kind: int) -> bool:
-        """Set one byte's lock, without waiting; False when another holds it."""
-        file = self._open() if self._file < 0 else self._file  # not allowed to open it: there is no lock to be had
-        try:
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK(kind, 0, offset, 1, 0))
-        except (BlockingIOError, PermissionError):
-            return False
-        return True
+        return self.descriptor
 
 
 class _Changing:
@@ -275,46 +255,61 @@ class _Changing:
         return next(self._count)
 
 
-class Locked:
+class _Byte:
     """The lock of one name; a class and not a generator, since every miss pays for it. Any thread may give it back."""
 
-    __slots__ = ("_file", "_lock", "_name", "_offset", "_pid")
+    __slots__ = ("_lock", "_name", "_offset", "_pid")
 
     def __init__(self, lock: LockFile, name: str) -> None:
         self._lock, self._name, self._pid = lock, name, 0
-        self._file: Any = None
 
     def __enter__(self) -> bool:
+        lock = self._lock
         try:
-            had = self._take()
+            file = lock.open() if lock.descriptor < 0 else lock.descriptor
         except OSError:
             return True  # a network disk, a read-only folder, no descriptors left
-        if had:
-            self._pid = _pid
-        return had
+        # behind the number, and within the 2**63 bytes that a file may have
+        self._offset = 8 + int.from_bytes(blake2b(self._name.encode(), digest_size=7).digest(), "little")
+        try:
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK(fcntl.F_WRLCK, 0, self._offset, 1, 0))
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError:
+            return True
+        self._pid = _pid
+        return True
 
     def __exit__(self, *exception: object) -> None:
-        if self._pid != _pid:
-            return  # not had; or a child that was forked in the middle, which must not unlock its parent's
-        if self._file is None:
-            self._lock.byte(self._offset, fcntl.F_UNLCK)
-        else:
-            self._file.release()
+        # if it was had; and not in a child that was forked in the middle, which must not unlock its parent's
+        if self._pid == _pid:
+            file = self._lock.open() if self._lock.descriptor < 0 else self._lock.descriptor
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK(fcntl.F_UNLCK, 0, self._offset, 1, 0))
 
-    def _take(self) -> bool:
-        if hasattr(fcntl, "F_OFD_SETLK"):
-            # behind the number, and within the 2**63 bytes that a file may have
-            self._offset = 8 + int.from_bytes(blake2b(self._name.encode(), digest_size=7).digest(), "little")
-            return self._lock.byte(self._offset, fcntl.F_WRLCK)
-        if self._file is None:
-            self._file = self._lock.file(self._name)
-        from filelock import Timeout
+
+class _File:
+    """The same by ``filelock``, where the platform has no locks of its own on open files."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        self._path, self._pid = os.path.join(folder, name.replace("/", "-")), 0
+
+    def __enter__(self) -> bool:
+        from filelock import FileLock, Timeout
 
         try:
-            self._file.acquire(timeout=0)
+            os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)
+            self._lock = FileLock(self._path, mode=0o600, thread_local=False)
+            self._lock.acquire(timeout=0)
         except Timeout:
             return False
+        except OSError:
+            return True
+        self._pid = _pid
         return True
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pid == _pid:
+            self._lock.release()
 
 
 _pid = os.getpid()  #: of this process; two system calls a miss would be spent on asking

@@ -49,6 +49,8 @@ class Runner:
     kind = "function"  #: of wrapper
     spot: Callable[[Call, Any, tuple[Any, ...]], Any] | None = None  #: what has hits checked, where that is asked for
     is_short: Callable[[tuple[Any, ...]], bool] | None = None
+    limits = inf, inf  #: seconds for which its results are good, and since their last use; of its policy
+    expires = False  #: whether they are less than for ever
 
     def __init__(self, function: FunctionType, options: Options) -> None:
         self.function, self.options = function, options
@@ -267,7 +269,9 @@ class Runner:
                 self._policy = general
             else:
                 self._policy = own if type(general) is Forever else all_of(general, own)
-            self._policy = placed(self._policy, self._words)
+            policy = self._policy = placed(self._policy, self._words)
+            self.limits = getattr(policy, "good_for", inf), getattr(policy, "idle", 0.0) or inf
+            self.expires = min(self.limits) < inf
         return self._policy
 
     def _words(self) -> Words | None:
@@ -334,9 +338,9 @@ class Runner:
 
     def _leave(self, opened: Opened, state: State) -> None:
         """What this function is now, for those who do not run its code."""
-        limits = self._limits()
+        self.policy()  # says what the limits are
         assert state.followed is not None
-        now = Current(state.followed.version, *limits)
+        now = Current(state.followed.version, *self.limits)
         if self._left != (opened, now) and settings.current(self.name, self.mode, self.file).name in (
             "normal",
             "refresh",
@@ -351,18 +355,12 @@ class Runner:
             except Exception:
                 return  # a place that can only be read: then upkeep knows less
 
-    def _limits(self) -> tuple[float, float]:
-        policy = self.policy()
-        return getattr(policy, "good_for", inf), getattr(policy, "idle", 0.0) or inf
-
-    def swept(self, opened: Opened) -> None:
+    def swept(self, opened: Opened, cache: Cache) -> None:
         """Takes a few expired entries off the disk, where entries expire."""
-        limits = self._limits()
-        if min(limits) < inf:
-            try:
-                self._sweep.step(opened.storage, self.scope, Current("", *limits), self.cache().clock(), self.grace)
-            except Exception as error:
-                self.cache().trouble("remove expired entries", error)
+        try:
+            self._sweep.step(opened.storage, self.scope, Current("", *self.limits), cache.clock(), self.grace)
+        except Exception as error:
+            cache.trouble("remove expired entries", error)
 
     def follow(self) -> Followed:
         from .fingerprint._code import follow

@@ -82,14 +82,15 @@ def remember(
     """After computing. ``why`` is what the engine said of the miss."""
     try:
         found, names, shown = looked
-        kept = opened.histories.get(call.key.partition("/")[0]) or history(opened, call.scope, runner.name)
+        kept = opened.histories.get(runner.scope) or history(opened, call.scope, runner.name)
         kept.calls.append((call.key, now, state.mark, stored, why, found, names, shown))
-        if stored:
-            if state.followed is not None and state.followed.version not in kept.versions:
+        followed = state.followed
+        if stored and followed is not None:
+            if followed.version not in kept.versions:
                 _keep_version(runner, opened, state)
             checksum = found[4 * len(names) :].hex()
-            if checksum and checksum not in kept.captures and state.followed is not None:
-                kept.captures[checksum] = data_of(state.followed)
+            if checksum and checksum not in kept.captures:
+                kept.captures[checksum] = data_of(followed)
                 while len(kept.captures) > 64:
                     kept.captures.pop(next(iter(kept.captures)))
         kept.unwritten = True

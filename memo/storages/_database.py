@@ -270,7 +270,8 @@ class Database:
         connection = self.here.connection
         with self.queue:
             try:
-                self.ready(connection)
+                if not connection.writable:
+                    self.ready(connection)
                 return work(connection)
             except sqlite3.OperationalError:
                 if connection.db is None or connection.inode == self.inode():
