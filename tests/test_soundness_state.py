@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,8 @@ SAME: dict[str, str] = {
     'pd option set': 'import pandas as pd\n@persist\ndef f(x):\n  pd.options.display.max_rows=7; return P(), x  # <<a||b>>\n',
     'tempfile': 'import tempfile,os\n@persist\ndef f(x):\n  with tempfile.TemporaryDirectory() as d: return P(), os.path.isdir(d)  # <<a||b>>\n',
     'polars config': "import polars as pl\n@persist\ndef f(x):\n  with pl.Config(tbl_rows=3): return P(), str(pl.DataFrame({'a':[1]}))  # <<a||b>>\n",
-    'scipy lazy': '@persist\ndef f(x):\n  import scipy\n  return P(), float(scipy.stats.norm.cdf(0))  # <<a||b>>\n',
+    'scipy lazy': '@persist\ndef f(x):\n  import scipy\n  return P(), float(scipy.special.ndtr(0))  # <<a||b>>\n',
+    'scipy.stats lazy': '@persist\ndef f(x):\n  import scipy\n  return P(), float(scipy.stats.norm.cdf(0))  # <<a||b>>\n',
     'sklearn': '@persist\ndef f(x):\n  from sklearn.linear_model import LinearRegression\n  import numpy as np\n  return P(), float(LinearRegression().fit(np.eye(2),[1,2]).coef_[0])  # <<a||b>>\n',
     'sys checks': 'import sys,os\n@persist\ndef f(x): return P(), (sys.version_info>(3,), sys.platform, os.name, sys.maxsize, os.cpu_count()>0)  # <<a||b>>\n',
     'from os environ': "from os import environ\n@persist\ndef f(x): return P(), environ.get('NOPE')  # <<a||b>>\n",
@@ -249,6 +251,11 @@ SAME: dict[str, str] = {
     'import in func proj': "@persist\ndef f(x):\n  from . import util\n  return P(), util.g(x)  # <<a||b>>\n# --- util.py\nimport functools\nD=dict(a=1)\n@functools.lru_cache\ndef g(x): return x+D['a']\n",
     'proj inside obj': '@persist\ndef f(x):\n  from .util import C\n  return P(), C().m()  # <<a||b>>\n# --- util.py\nimport dataclasses,threading\nL=threading.Lock()\n@dataclasses.dataclass\nclass C:\n  a:int=1\n  def m(s):\n    with L: return s.a\n',
 }  # fmt: skip
+
+#: Those that load a library of seconds, three times: they run in the slow stage, in processes of their own.
+LARGE = {"scipy.stats lazy", "sklearn"}
+
+Calls = list[list[Any]]
 
 RUNNER = """
 import importlib, json, os, sys
@@ -274,48 +281,65 @@ json.dump(found, sys.stdout)
 """
 
 
-def write(root: Path, side: int) -> None:
-    for number, text in enumerate([*CASES.values(), *SAME.values()]):
+def write(root: Path, side: int, large: bool) -> None:
+    for number, (name, text) in enumerate([*CASES.items(), *SAME.items()]):
+        if (name in LARGE) is not large:
+            continue
         folder = root / f"case{number:03}"
         folder.mkdir(parents=True)
         (folder / "__init__.py").write_text("")
         text = EDIT.sub(lambda found: found[side], text).replace("PKG", folder.name)
-        name = "app.py"
+        file = "app.py"
         for part in re.split(r"^# --- (.*)\n", HEADER + text, flags=re.M):
             if part.endswith(".py"):
-                name = part
+                file = part
                 continue
-            path = folder / name
+            path = folder / file
             path.parent.mkdir(exist_ok=True)
             path.write_text(part)
 
 
-def run(root: Path, place: Path, seed: str) -> dict[str, list[list[str | bool]]]:
+def run(root: Path, place: Path, seed: str) -> dict[str, Calls]:
     environ = {**os.environ, "PYTHONHASHSEED": seed, "MEMO_DIR": str(place)}
     environ["PYTHONPATH"] = str(Path(memo.__file__).parents[1])
     command = [sys.executable, "-B", "-c", RUNNER, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=environ)
     assert done.returncode == 0, done.stderr
     assert "MemoWarning" not in done.stderr, done.stderr
-    found: dict[str, list[list[str | bool]]] = json.loads(done.stdout)
+    found: dict[str, Calls] = json.loads(done.stdout)
     return found
 
 
 @pytest.fixture(scope="module")
-def runs(once: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[list[str | bool]]]]:
-    def made() -> list[dict[str, list[list[str | bool]]]]:
+def runs(once: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], list[Calls]]:
+    """What the three processes saw of a case."""
+
+    def made(large: bool) -> list[dict[str, Calls]]:
         top, folders = tmp_path_factory.mktemp("state"), ("before", "after", "elsewhere/before")
         for name, side in zip(folders, (1, 2, 1), strict=True):
-            write(top / name, side)
+            write(top / name, side, large)
         return [run(top / folder, top / "place", str(n)) for n, folder in enumerate(folders)]
 
-    found: list[dict[str, list[list[str | bool]]]] = once("soundness-state", made)
-    return found
+    def of(number: int, name: str) -> list[Calls]:
+        large = name in LARGE
+        if large not in found:
+            found[large] = once(f"soundness-state-{'large' if large else 'small'}", lambda: made(large))
+        return [run[f"case{number:03}"] for run in found[large]]
+
+    found: dict[bool, list[dict[str, Calls]]] = {}
+    return of
 
 
-@pytest.mark.parametrize(("number", "name"), list(enumerate(CASES)))
-def test_it_counts(runs: list[dict[str, list[list[str | bool]]]], number: int, name: str) -> None:
-    before, after, back = (run[f"case{number:03}"] for run in runs)
+def numbered(cases: dict[str, str], start: int = 0) -> list[Any]:
+    return [
+        pytest.param(number, name, marks=pytest.mark.slow if name in LARGE else ())
+        for number, name in enumerate(cases, start)
+    ]
+
+
+@pytest.mark.parametrize(("number", "name"), numbered(CASES))
+def test_it_counts(runs: Callable[[int, str], list[Calls]], number: int, name: str) -> None:
+    before, after, back = runs(number, name)
     for calls in (before, after, back):
         for _, value, truth, repeated in calls:
             assert value == truth, "stale"
@@ -326,9 +350,9 @@ def test_it_counts(runs: list[dict[str, list[list[str | bool]]]], number: int, n
     assert not any(call[0] for call in back), "needless: code and data are as they were"
 
 
-@pytest.mark.parametrize(("number", "name"), list(enumerate(SAME, len(CASES))))
-def test_it_does_not_count(runs: list[dict[str, list[list[str | bool]]]], number: int, name: str) -> None:
-    (before,), (after,), (back,) = (run[f"case{number:03}"] for run in runs)
+@pytest.mark.parametrize(("number", "name"), numbered(SAME, len(CASES)))
+def test_it_does_not_count(runs: Callable[[int, str], list[Calls]], number: int, name: str) -> None:
+    (before,), (after,), (back,) = runs(number, name)
     assert before[1] == before[2]
     assert before[0], "nothing was stored yet"
     assert before[3], "needless: computed twice in one process"
