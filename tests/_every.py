@@ -56,7 +56,7 @@ EVERY = [
 class Shop:
     """A program in ``folder`` and the cache at ``place`` that it fills; what was run is noted.
 
-    ``fresh``: each process is a new Python, which also tells where an encoding is left open; else it is forked from one.
+    ``fresh``: each process is a new Python; else it is forked from one. Both tell where an encoding is left open.
     """
 
     def __init__(self, folder: Path, place: str, fresh: bool = True) -> None:

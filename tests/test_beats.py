@@ -244,7 +244,7 @@ assert results == [[x * x for x in range(50)]] * 4
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "files"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("files", marks=pytest.mark.slow)])
 def test_eight_processes_of_four_threads_compute_fifty_keys_once(tmp_path: Path, kind: str) -> None:
     (tmp_path / "storm.py").write_text(STORM)
     command = [sys.executable, "-W", "error", "storm.py", "place", "log", kind]

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.timeout(500)  # a hang bound, for a machine that does m
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks is part of the checkout, not of what is installed
 
-from benchmarks import budgets, curves, report, small, storages, workload  # noqa: E402
-from benchmarks.__main__ import main  # noqa: E402
+from benchmarks import budgets, curves, plots, report, small, storages, workload  # noqa: E402
+from benchmarks.__main__ import environment, main, versions  # noqa: E402
 from benchmarks.budgets import Budget  # noqa: E402
 from benchmarks.functions import reach_5  # noqa: E402
 from benchmarks.peers import Wrong  # noqa: E402
@@ -78,9 +78,7 @@ def test_what_a_peer_does_otherwise_is_printed(tmp_path):
     assert found["others"][0] in done.stdout
 
 
-@pytest.mark.parametrize(
-    "kinds", [["files", "memory"], pytest.param(list(storages.KINDS), marks=slow)], ids=["some", "all"]
-)
+@pytest.mark.parametrize("kinds", [["files"], pytest.param(list(storages.KINDS), marks=slow)], ids=["one", "all"])
 def test_every_storage_runs_without_an_error(tmp_path, kinds):
     file = tmp_path / "figures.json"
     asked = kinds if len(kinds) < len(storages.KINDS) else []  # none named: all
@@ -95,6 +93,7 @@ def test_every_storage_runs_without_an_error(tmp_path, kinds):
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.slow
 def test_curves_are_measured_and_drawn(tmp_path):
     pytest.importorskip("matplotlib", reason="the plots need matplotlib")
     file, folder = tmp_path / "figures.json", tmp_path / "plots"
@@ -107,6 +106,20 @@ def test_curves_are_measured_and_drawn(tmp_path):
         drawn = (folder / name).read_text()
         assert "memo" in drawn
         assert str(tmp_path) not in drawn
+
+
+def test_a_point_of_each_curve_is_measured_and_drawn(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the plots need matplotlib")
+    monkeypatch.setattr(curves, "COUNTS", (100,))
+    monkeypatch.setattr(curves, "SIZES", (1000,))
+    found, early = curves.measured(tmp_path, environment(), True, ["memo"])
+    assert early == []
+    assert {name: [at for at, _ in points["memo"]] for name, points in found.items()} == {
+        "first touch": [100], "stored": [1000], "loaded": [1000],
+    }  # fmt: skip
+    for path in plots.written(found, versions(), tmp_path):
+        assert "memo" in path.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["entries.svg", "sizes.svg"]
 
 
 @pytest.mark.parametrize("name", ["entries.svg", "sizes.svg"])

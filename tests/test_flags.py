@@ -135,7 +135,7 @@ def test_flags_reach_workers(tmp_path: Path) -> None:
     program = Program(
         tmp_path,
         """
-        import argparse, multiprocessing, sys
+        import argparse, multiprocessing, os
         import memo.flags
         from memo import persist
 
@@ -149,21 +149,21 @@ def test_flags_reach_workers(tmp_path: Path) -> None:
             parser = argparse.ArgumentParser()
             memo.flags.add_arguments(parser)
             parser.parse_args()
-            with multiprocessing.get_context("spawn").Pool(2) as pool:
+            with multiprocessing.get_context("spawn").Pool(int(os.environ["WORKERS"])) as pool:
                 assert pool.map(square, range(6), chunksize=1) == [n * n for n in range(6)]
         """,
     )
 
-    def computed(*flags: str) -> list[str]:
+    def computed(*flags: str, workers: int = 1) -> list[str]:
         (tmp_path / "computed").write_text("")
-        assert program(*flags)[1] == ""
+        assert program(*flags, WORKERS=str(workers))[1] == ""
         return sorted((tmp_path / "computed").read_text().split())
 
     every = [str(n) for n in range(6)]
     assert computed() == every
     assert computed() == []
-    assert computed("--cache-clear") == every
-    assert computed("--cache-refresh") == every
+    assert computed("--cache-clear", workers=2) == every  # neither clears what the other has just stored
+    assert computed("--cache-refresh", workers=2) == every
     assert computed() == []
     assert computed("--no-cache") == every
     assert computed("--cache-dir=other") == every

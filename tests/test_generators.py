@@ -655,7 +655,15 @@ def test_another_process_follows(tmp_path: Path, kind: str, how: str, size: int)
     assert Player(tmp_path, kind, how, "follows", size).rest() == ["0", "1", "2", "3", "end", "done"]
 
 
-@pytest.mark.parametrize(("how", "ends"), [("sync", "kill"), ("async", "kill"), ("sync", "raise"), ("async", "raise")])
+@pytest.mark.parametrize(
+    ("how", "ends"),
+    [
+        ("sync", "kill"),
+        ("async", "raise"),
+        pytest.param("async", "kill", marks=pytest.mark.slow),
+        pytest.param("sync", "raise", marks=pytest.mark.slow),
+    ],
+)
 def test_who_follows_another_process_goes_on_by_itself(tmp_path: Path, how: str, ends: str) -> None:
     leader = Player(tmp_path, "sqlite", how, "leads")
     assert leader.says() == "computing"

@@ -355,7 +355,7 @@ CODE = textwrap.dedent("""
     """)
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "files"])
+@pytest.mark.parametrize("storage", ["sqlite", pytest.param("files", marks=pytest.mark.slow)])
 def test_main_as_script_module_prompt_and_pipe(tmp_path: Path, storage: str) -> None:
     code = CODE.format(storage=storage)
     (tmp_path / "job.py").write_text(code)
@@ -379,7 +379,7 @@ for number, source in enumerate(cells):
 """
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "files"])
+@pytest.mark.parametrize("storage", ["sqlite", pytest.param("files", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("style", ["old", "new"])
 def test_notebook_cells(tmp_path: Path, style: str, storage: str) -> None:
     cell = (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import multiprocessing
 import subprocess
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -215,6 +217,7 @@ def test_threads(cache: Cache) -> None:
 SCRIPT = """
 import sys, os
 from concurrent.futures import ProcessPoolExecutor
+import itertools
 import multiprocessing
 from memo import Cache, persist
 
@@ -267,8 +270,16 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "files"])
-@pytest.mark.parametrize("kind", ["fork", "spawn", "loky", "dask"])
+def pools() -> list[Any]:
+    """Each kind of pool with one storage, each storage by a pool that forks and by one that starts; the rest is slow."""
+    told = {("fork", "sqlite"), ("spawn", "files"), ("loky", "sqlite"), ("dask", "files")}
+    return [
+        pytest.param(*pair, marks=() if pair in told else pytest.mark.slow)
+        for pair in itertools.product(("fork", "spawn", "loky", "dask"), ("sqlite", "files"))
+    ]
+
+
+@pytest.mark.parametrize(("kind", "storage"), pools())
 def test_processes(tmp_path: Path, kind: str, storage: str) -> None:
     if kind not in multiprocessing.get_all_start_methods() and kind in ("fork", "spawn"):
         pytest.skip(f"{kind} does not exist here")

@@ -57,7 +57,7 @@ def run(
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         stdin.write(input.encode())
         stdin.seek(0)
-        code = _waiting(loaded).asked(
+        code = _waiting(loaded, bool(environ.get("PYTHONWARNDEFAULTENCODING"))).asked(
             words, where, environ, [file.fileno() for file in (stdin, stdout, stderr)], timeout
         )
         texts = []
@@ -89,10 +89,11 @@ def _understood(words: list[str]) -> tuple[list[str], bool, list[str]] | None:
 
 
 class _Waiting:
-    def __init__(self, loaded: str) -> None:
+    def __init__(self, loaded: str, encodings: bool) -> None:
         self.ours, theirs = socket.socketpair()
         environ = {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "MEMO_"))}
-        command = [sys.executable, "-B", __file__, str(theirs.fileno()), *loaded.split()]
+        command = [sys.executable, "-B", *["-X", "warn_default_encoding"] * encodings]
+        command += [__file__, str(theirs.fileno()), *loaded.split()]
         self.process = subprocess.Popen(command, env=environ, cwd="/", pass_fds=[theirs.fileno()])
         theirs.close()
         self.owner = os.getpid()
@@ -127,13 +128,14 @@ class _Waiting:
         return int(LENGTH.unpack(found)[0])
 
 
-_all: dict[str, _Waiting] = {}
+_all: dict[tuple[str, bool], _Waiting] = {}
 
 
-def _waiting(loaded: str) -> _Waiting:
-    found = _all.get(loaded)
+def _waiting(loaded: str, encodings: bool) -> _Waiting:
+    """``encodings``: one that warns where a text is opened without saying in which encoding."""
+    found = _all.get((loaded, encodings))
     if found is None or found.owner != os.getpid():
-        found = _all[loaded] = _Waiting(loaded)
+        found = _all[loaded, encodings] = _Waiting(loaded, encodings)
     return found
 
 
