@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from memo import Cache, Env, Package, Value, _opened, events
 from memo.policies import IdleTtl, Ttl, Version, any_of
@@ -38,8 +38,12 @@ class Run:
         self.location, self.storage, self.folder, self.phase, self.now = location, storage, folder, phase, CLOCKS[phase]
         self.computed: dict[str, list[str]] = {}
         self.fails = False
+        self.caches: list[Cache] = []
 
     def cache(self, **options: Any) -> Cache:
+        """One without options, as a program has; each with options is a new one."""
+        if not options and self.caches:
+            return self.caches[0]
         if self.storage == "memory":
             cache = Cache(storage=MEMORY, **options)
         elif self.storage is None:
@@ -47,6 +51,8 @@ class Run:
         else:
             cache = Cache(self.location, storage=self.storage, **options)
         cache.clock = lambda: self.now
+        if not options:
+            self.caches.append(cache)
         return cache
 
     def function(self, name: str, body: Callable[[str], Any] | None = None, **options: Any) -> Any:
@@ -158,10 +164,7 @@ def check(location: str, storage: str | None, folder: Path) -> None:
         MEMORY.__init__()  # type: ignore[misc]
     for phase in range(3):
         if phase == 0 and storage != "memory":
-            done = subprocess.run(
-                [sys.executable, __file__, location, storage or "", str(folder)],
-                capture_output=True, text=True, timeout=300,
-            )  # fmt: skip
+            done = warm.run([__file__, location, storage or "", str(folder)], timeout=300, loaded="pytest")
             assert (done.returncode, done.stderr) == (0, "")
             computed = json.loads(done.stdout)
         else:

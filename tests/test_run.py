@@ -88,7 +88,7 @@ def test_flags_reach_workers_but_no_other_program(tmp_path: Path) -> None:
     run = Run(
         tmp_path,
         """
-        import multiprocessing, subprocess, sys
+        import multiprocessing, os, subprocess, sys
         from memo import persist
 
         @persist
@@ -101,21 +101,21 @@ def test_flags_reach_workers_but_no_other_program(tmp_path: Path) -> None:
             if sys.argv[1:]:
                 square(0)
             else:
-                with multiprocessing.get_context("spawn").Pool(2) as pool:
+                with multiprocessing.get_context("spawn").Pool(int(os.environ["WORKERS"])) as pool:
                     assert pool.map(square, range(6), chunksize=1) == [n * n for n in range(6)]
                 subprocess.run([sys.executable, __file__, "another"], check=True)
         """,
     )
 
-    def computed(*flags: str) -> list[str]:
+    def computed(*flags: str, workers: int = 1) -> list[str]:
         (tmp_path / "computed").write_text("")
-        run(*flags, "program.py")
+        run(*flags, "program.py", WORKERS=str(workers))
         return sorted((tmp_path / "computed").read_text().split())
 
     every = [str(n) for n in range(6)]
     assert computed() == every
     assert computed() == []
-    assert computed("--cache-clear") == every, "once for all workers, and not once more by the other program"
+    assert computed("--cache-clear", workers=2) == every, "once for all workers, and not once more by the other program"
     assert computed("--no-cache") == every, "the other program has what is stored"
 
 

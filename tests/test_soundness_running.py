@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import warm
 
 import memo
 
@@ -200,9 +201,10 @@ def test_methods_patched_on_the_class_of_an_argument(load: Load) -> None:
 # ------------------------------------------------------------------------------------------------------- threads
 
 
+@pytest.mark.parametrize("rounds", [5, pytest.param(30, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("code", ["follow", "own"])
-def test_threads_call_a_fresh_function_at_once(load: Load, code: str) -> None:
-    for _ in range(15):
+def test_threads_call_a_fresh_function_at_once(load: Load, code: str, rounds: int) -> None:
+    for _ in range(rounds):
         m = load(
             app=f"""
             def h(x): return x
@@ -398,7 +400,9 @@ main.__dict__.update(space)
 def notebook(folder: Path, *cells: str) -> str:
     """As a kernel runs cells: each its own file name, with the number of the process in it."""
     text = NOTEBOOK.format(cells=["import os\nfrom memo import persist", *cells])
-    return start(folder, "-c", text)
+    done = warm.run(["-B", "-W", "error::memo.MemoWarning", "-c", text], cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_notebooks(tmp_path: Path) -> None:

@@ -227,19 +227,19 @@ def test_an_undo_that_leads_elsewhere_is_damage(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["hdf5", "pytables"])
 def test_swapped_and_changed_entries_are_computed_again(tmp_path, kind):
     def work(n):
-        return [n] * 1000
+        return [n] * 30
 
     cached = Cache(str(tmp_path / "place"), storage=kind).persist(work)
-    assert [cached(n) for n in (1, 2, 1)] == [[1] * 1000, [2] * 1000, [1] * 1000]
+    assert [cached(n) for n in (1, 2, 1)] == [[1] * 30, [2] * 30, [1] * 30]
     again = Cache(str(tmp_path / "place"), storage=kind).persist(work)
     one, two = (path for path in h5_files(tmp_path) if entry_name(path).count(b"/") == 2)
     os.rename(one, one + "x")
     os.rename(two, one)
     os.rename(one + "x", two)
-    assert [again(1), again(2)] == [[1] * 1000, [2] * 1000]
+    assert [again(1), again(2)] == [[1] * 30, [2] * 30]
     assert again.cache_info()[:2] == (0, 2)
     third = Cache(str(tmp_path / "place"), storage=kind).persist(work)
-    assert [third(1), third(2)] == [[1] * 1000, [2] * 1000]
+    assert [third(1), third(2)] == [[1] * 30, [2] * 30]
     assert third.cache_info()[:2] == (2, 0)
 
 
