@@ -108,30 +108,35 @@ def test_how_long_it_took_last_time(
     until(lambda: not records(tmp_path))
 
 
-def test_the_silent_are_not_waited_for(tmp_path: Path) -> None:
-    holder = held(tmp_path)
+def the_silent_are_not_waited_for(folder: Path) -> None:
+    holder = held(folder)
     try:
-        until(lambda: records(tmp_path))
+        until(lambda: records(folder))
         holder.send_signal(signal.SIGSTOP)
-        waiting = worker(tmp_path, "quick", "2")
+        waiting = worker(folder, "quick", "2")
         assert waiting.communicate(timeout=SECONDS)[0] == "1\n"
-        assert (tmp_path / "log").read_text() == "xx"
+        assert (folder / "log").read_text() == "xx"
         holder.send_signal(signal.SIGCONT)
         assert holder.communicate("", timeout=SECONDS)[0] == "1\n"
     finally:
         holder.kill()
 
 
-def test_who_lives_is_waited_for_beyond_the_silence(tmp_path: Path) -> None:
-    holder = held(tmp_path)
-    waiting = worker(tmp_path, "quick", "4")
+def test_who_lives_is_waited_for_beyond_the_silence_and_the_silent_are_not(tmp_path: Path) -> None:
+    """Both at once, in two places, since all that either does is wait."""
+    living, silent = tmp_path / "living", tmp_path / "silent"
+    living.mkdir()
+    silent.mkdir()
+    holder = held(living)
+    waiting, since = worker(living, "quick", "4"), time.monotonic()
     try:
+        the_silent_are_not_waited_for(silent)
         with pytest.raises(subprocess.TimeoutExpired):
-            waiting.communicate(timeout=7)
+            waiting.communicate(timeout=max(7 - (time.monotonic() - since), 0.1))
     finally:
         assert holder.communicate("", timeout=SECONDS)[0] == "1\n"
     assert waiting.communicate(timeout=SECONDS)[0] == "1\n"
-    assert (tmp_path / "log").read_text() == "x"
+    assert (living / "log").read_text() == "x"
 
 
 CIRCLE = """

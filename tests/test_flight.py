@@ -70,8 +70,14 @@ def test_when_the_leader_raises_the_others_try(tmp_path: Path) -> None:
     assert sorted(map(str, results)) == ["7", "7", "7", "raised"]
 
 
-@pytest.mark.parametrize("kind", STORAGES)
-def test_recursion(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "depth"),
+    [
+        *((kind, 60 if kind == "shelve" else 150) for kind in STORAGES),
+        pytest.param("shelve", 150, marks=pytest.mark.slow),
+    ],
+)
+def test_recursion(tmp_path: Path, kind: str, depth: int) -> None:
     calls = []
 
     @persist(location=tmp_path / "place", storage=kind, ignore=["calls"])
@@ -79,8 +85,8 @@ def test_recursion(tmp_path: Path, kind: str) -> None:
         calls.append(n)
         return n if n < 2 else fib(n - 1) + fib(n - 2)
 
-    assert fib(150) == 9969216677189303386214405760200
-    assert len(calls) == 151
+    assert fib(depth) == {60: 1548008755920, 150: 9969216677189303386214405760200}[depth]
+    assert len(calls) == depth + 1
 
 
 def test_equal_arguments_in_recursion_raise_what_python_raises(tmp_path: Path) -> None:
