@@ -55,6 +55,19 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+#: what takes longest of a storage's suite, and asks little of what it doesn't share with its sibling
+CROWDS = (
+    "test_many_entries", "test_scan_beside_writes", "test_readers_never_see_a_mixture", "test_threads_write_their_own",
+    "test_processes_share_one_store",
+)  # fmt: skip
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """``crowds_are_slow`` in a class: its sibling, of the same code for the most part, has them by default."""
+    if getattr(getattr(item, "cls", None), "crowds_are_slow", False) and item.name in CROWDS:
+        item.add_marker(pytest.mark.slow)
+
+
 def pytest_collection_finish() -> None:
     """From here on not in this process either; the tests themselves are kept as pytest has compiled them."""
     sys.dont_write_bytecode = True

@@ -48,6 +48,8 @@ class TestCache(StorageSuite):
 
 
 class TestFanoutCache(TestCache):
+    crowds_are_slow = True
+
     def make(self, tmp_path):
         self.folder = tmp_path / "mine" / "000"
         return Diskcache(diskcache.FanoutCache(str(tmp_path / "mine"), shards=3))

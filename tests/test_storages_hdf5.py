@@ -33,6 +33,7 @@ class TestHdf5(StorageSuite):
 
 class TestPytables(StorageSuite):
     many = 150
+    crowds_are_slow = True  # processes and threads beside pandas are below
 
     def make(self, tmp_path):
         return Pytables(tmp_path)

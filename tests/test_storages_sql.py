@@ -54,6 +54,7 @@ def plain(folder, monkeypatch):
 
 class TestPlainSql(StorageSuite):
     many = 50
+    crowds_are_slow = True
 
     @pytest.fixture(autouse=True)
     def _patch(self, monkeypatch):
