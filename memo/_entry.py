@@ -23,7 +23,7 @@ from .model import Buffer, Head, Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
-    from typing import Any
+    from typing import Any, Literal
 
 FORMAT = 1
 DIGEST = 16  #: bytes
@@ -139,7 +139,7 @@ def unpack(data: bytes, function: str = "") -> Head:
     return _new(Head, (function, created, seconds, serializer, codecs, size, stamp, data[end:-DIGEST], 0.0))
 
 
-BEGINNING = 16  #: bytes of a head that `beginnings` reads
+BEGINNING = 32  #: bytes of a head that `beginnings` takes: it needs 16, SQLite gives 32 faster
 
 
 def beginnings(heads: bytes) -> tuple[int, float, list[float]]:
@@ -149,25 +149,25 @@ def beginnings(heads: bytes) -> tuple[int, float, list[float]]:
     """
     count, good = len(heads) // BEGINNING, (_PREFIX, _SIGNED)
     heads = heads[: count * BEGINNING]
-    if memoryview(heads).cast("I")[::4].tobytes() != _PREFIX * count:
+    if memoryview(heads).cast("I")[:: BEGINNING // 4].tobytes() != _PREFIX * count:
         starts = (heads[at : at + BEGINNING] for at in range(0, len(heads), BEGINNING))
         heads = b"".join(start for start in starts if start[:4] in good)
     times, seconds = _column(heads, "d", 4), _column(heads, "f", 12)
     return count - len(times), sum(seconds), [min(times), max(times)] if times else []
 
 
-def _column(heads: bytes, kind: str, at: int) -> array[float]:
+def _column(heads: bytes, kind: Literal["d", "f"], at: int) -> list[float]:
     """The numbers that lie ``at`` this byte of each, all at once: a step of Python for each takes far longer."""
     from array import array
 
     column: array[float] = array(kind)
     size = column.itemsize
     start = at % size  # what lies so is no multiple of its size from the beginning
-    column.frombytes(heads[start : len(heads) - (size - start) % size])
-    column = column[at // size :: BEGINNING // size]
+    view = memoryview(heads)[start : len(heads) - (size - start) % size].cast(kind)
+    column.frombytes(view[at // size :: BEGINNING // size].tobytes())
     if sys.byteorder == "big":
         column.byteswap()
-    return column
+    return column.tolist()
 
 
 def _read_texts(texts: bytes, length: int) -> tuple[str, tuple[str, ...], bytes]:

@@ -15,7 +15,7 @@ from memo import Cache, _abilities, _upkeep
 from memo._entry import sealing
 from memo._upkeep import Filters, usage
 from memo.model import Bulk, Head, Item, Record
-from memo.storages import ReadOnly, open_storage
+from memo.storages import ReadOnly, _eviction, open_storage
 from memo.storages.sqlite import Sqlite
 
 NOW = 1_000_000.0
@@ -358,22 +358,32 @@ HEAD = b"\x93m\x01\x00".ljust(60, b"h")
         [(HEAD + b"\1" * 5_000, 0), (HEAD, 0)],
         [*[(HEAD, 7)] * 20, (HEAD + b"\1" * 5_000, 7), (HEAD, 8)],
         [*[(HEAD, 0)] * 20, (HEAD + b"\1" * 300, 0), (HEAD, 8)],
+        [*[(HEAD, 0)] * 20, (HEAD[:24], 0), (HEAD[:24], 8)],
+        [(HEAD[:24], 0), *[(HEAD, 0)] * 20],
     ],
     ids=str.split(
         "unmarked marked long mixed-lengths mixed-marks marked-first two-marks short zeros overflowing few-others few-longer"
+        " few-shorter shorter-first"
     ),
 )
-def test_a_sum_of_rows_is_that_of_its_items(heads: list[tuple[bytes, int]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("pages", [1, 1000], ids=["pieces", "whole"])
+def test_a_sum_of_rows_is_that_of_its_items(
+    heads: list[tuple[bytes, int]], pages: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_eviction, "PIECE", pages)
     storage = Sqlite(tmp_path)
     for number, (head, mark) in enumerate(heads):
-        storage.write(f"scope/version/{number:040x}", [b"body"], lambda head=head: head, size=4, mark=mark)
-    size, found = 0, []
-    for one in storage.bulk("", 16):
-        size += one.size
-        if isinstance(one, Bulk):
-            assert len(one.heads) == 16 * one.entries
-            found += [(one.mark, one.heads[at : at + 16]) for at in range(0, len(one.heads), 16)]
-        else:
-            found.append((one.mark, one.head[:16]))
-    assert sorted(found) == sorted((mark, head[:16]) for head, mark in heads)
-    assert size == sum(len(head) + 4 for head, _ in heads)
+        storage.write(
+            f"scope/version/{number * 12_345_678_912_345:040x}", [b"body"], lambda head=head: head, size=4, mark=mark
+        )
+    for length in (0, 1, 16, 32):
+        size, found = 0, []
+        for one in storage.bulk("", length):
+            size += one.size
+            if isinstance(one, Bulk):
+                assert len(one.heads) == length * one.entries
+                found += [(one.mark, one.heads[n * length : (n + 1) * length]) for n in range(one.entries)]
+            else:
+                found.append((one.mark, one.head[:length]))
+        assert sorted(found) == sorted((mark, head[:length]) for head, mark in heads)
+        assert size == sum(len(head) + 4 for head, _ in heads)

@@ -10,12 +10,13 @@ would be three pages, each written for every store. Who ranks or asks for the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from operator import itemgetter
 from sqlite3 import Cursor
 
-from ..model import Bulk, Item
+from ..model import Bulk
 from ._database import Connection, Database
 from ._rows import LONG, LOW, SHORT, salt, seconds
 
@@ -77,74 +78,88 @@ def totals(database: Database, scope: str) -> tuple[int, int]:
     return (rows[0][0] or 0, rows[0][1] or 0) if rows else (0, 0)
 
 
-#: whether a record lies in a page of its own row, and has 16 bytes of head and body
-_SHORT = "size BETWEEN 16 AND 3999"
+#: Bytes of each head that a sum reads fastest: SQLite makes room for 32 of a value, which it needs not change for so many.
+HEADS = 32
+PIECE = 2000  #: pages of the database that are read at once
+#: whether a record lies in a page of its own row, and has so many bytes of head and body
+_SHORT = f"size BETWEEN {HEADS} AND 3999"
 _HEAD = (
     f"iif({_SHORT}, substr(record, iif(substr(record, {SHORT}, 1) = x'FF', {LONG + 1}, {SHORT + 1}), :length), NULL)"
 )
 _HERE = "FROM entries WHERE k BETWEEN :first AND :last AND prefix = :number"
 _ALIKE = f"mark = :mark AND {_SHORT}"
-#: of the rows that are as the first one is: in a third less time than what looks at each for itself
-_SUMS_ALIKE = (
-    f"SELECT count(*), total(iif({_ALIKE}, size, 0)),"
-    f" CAST(group_concat(iif({_ALIKE}, substr(record, :at, :length), NULL), '') AS BLOB) {_HERE}"
-)
+#: of the rows that are as the first one is: in half the time of what looks at each for itself
+_STARTS_ALIKE = f"CAST(group_concat(iif({_ALIKE}, substr(record, :at, :length), NULL), '') AS BLOB)"
 
 
-def bulk(
-    database: Database, scope: str, length: int, listed: Callable[[str, tuple[Any, ...]], Iterator[Item]]
-) -> Iterator[Bulk | Item]:
+def bulk(database: Database, scope: str, length: int, listing: str) -> Iterator[Bulk | list[Any]]:
     """One pass over the rows of each code version, in SQLite: its entries lie together, so nothing is sorted.
 
-    What is too long or too short for that comes as ``listed`` gives it, of a condition and its values.
+    What is too long or too short for that comes as rows of the select ``listing``, whose third column is the size. Much
+    is read piece by piece: what SQLite puts together stays in the processor's cache, and a fork waits for a piece only.
     """
-    heads = f"CAST(group_concat({_HEAD}, '') AS BLOB)" if 0 < length <= 16 else "NULL"
+    prefixes = database.rows(f"SELECT id, prefix FROM prefixes WHERE {_UNDER}", {"scope": scope})
+    if not prefixes:
+        return
+    ((pages,),) = database.rows("SELECT page_count FROM pragma_page_count") or [(0,)]
+    pieces = min(max(pages // len(prefixes) // PIECE, 1), 64)
+    for number, prefix in prefixes:
+        start = salt(prefix) & ~LOW
+        starts = [start + (LOW + 1) * piece // pieces for piece in range(pieces + 1)]
+        for first, following in pairwise(starts):
+            where = {"first": first, "last": following - 1, "number": number, "length": length}
+            yield from _piece(database, prefix, where, listing)
+
+
+def _piece(database: Database, prefix: str, where: dict[str, int], listing: str) -> Iterable[Bulk | list[Any]]:
+    length = where["length"]
+    if length != 1 and length <= HEADS and (found := _alike(database, where, prefix, listing)) is not None:
+        yield from found
+        return
+    heads = f"CAST(group_concat({_HEAD}, '') AS BLOB)" if 0 < length <= HEADS else "NULL"
     sums = f"SELECT count(*), total(size), {heads}, min(mark), max(mark), min(size), max(size) {_HERE}"
-    for number, prefix in database.rows(f"SELECT id, prefix FROM prefixes WHERE {_UNDER}", {"scope": scope}):
-        first = salt(prefix) & ~LOW
-        where = {"first": first, "last": first | LOW, "number": number, "length": length}
-        if 1 < length <= 16 and (found := _alike(database, where, prefix)) is not None:
-            alike, others = found
-            yield alike
-            if others:
-                yield from listed(
-                    f"k BETWEEN ? AND ? AND prefix = ? AND NOT (mark = ? AND {_SHORT})",
-                    (first, first | LOW, number, alike.mark),
-                )
-            continue
-        ((*one, low, high, least, most),) = database.rows(sums, where)
-        if low is None:  # nothing is here
-            continue
-        ones = [(low, one)]
-        if low != high or not 16 <= least <= most <= 3999:
-            marks = database.rows(f"SELECT DISTINCT mark {_HERE} AND {_SHORT}", where)
-            marked = [{**where, "mark": mark} for (mark,) in marks]
-            ones = [(one["mark"], database.rows(f"{sums} AND mark = :mark AND {_SHORT}", one)[0]) for one in marked]
-        for mark, (entries, size, starts, *_) in ones:
-            if entries:  # else they were removed meanwhile
-                yield Bulk(prefix, mark, entries, int(size), starts or b"")
-        if not 16 <= least <= most <= 3999:
-            yield from listed(f"k BETWEEN ? AND ? AND prefix = ? AND NOT {_SHORT}", (first, first | LOW, number))
+    ((*one, low, high, least, most),) = database.rows(sums, where)
+    if low is None:  # nothing is here
+        return
+    ones = [(low, one)]
+    if low != high or not HEADS <= least <= most <= 3999:
+        marks = database.rows(f"SELECT DISTINCT mark {_HERE} AND {_SHORT}", where)
+        marked = [{**where, "mark": mark} for (mark,) in marks]
+        ones = [(one["mark"], database.rows(f"{sums} AND mark = :mark AND {_SHORT}", one)[0]) for one in marked]
+    for mark, (entries, size, starts, *_) in ones:
+        if entries:  # else they were removed meanwhile
+            yield Bulk(prefix, mark, entries, int(size), starts or b"")
+    if not HEADS <= least <= most <= 3999:
+        yield database.rows(f"{listing} {_HERE} AND NOT {_SHORT}", where)
 
 
-def _alike(database: Database, where: dict[str, int], prefix: str) -> tuple[Bulk, int] | None:
-    """The rows with the mark of the first one and the head at the same place, and how many others there are.
+def _alike(database: Database, where: dict[str, int], prefix: str, listing: str) -> Sequence[Bulk | list[Any]] | None:
+    """The rows with the mark of the first one and the head at the same place, and the others as ``listing`` has them.
 
     None where those are many.
     """
     row = database.rows(f"SELECT mark, substr(record, {SHORT}, 1) = x'FF' {_HERE} LIMIT 1", where)
-    if not row or (row[0][1] and not row[0][0]):  # a head that is longer than most: the others' may lie elsewhere
-        return None
+    if not row:
+        return ()
     mark, length = row[0][0], where["length"]
-    at = LONG + 1 if mark else SHORT + 1
-    ((entries, size, starts),) = database.rows(_SUMS_ALIKE, {**where, "mark": mark, "at": at})
-    count, rest = divmod(len(starts or b""), length)
-    if rest or not count or entries - count > entries // 8:
+    if length and row[0][1] and not mark:  # a head that is longer than most: the others' may lie elsewhere
+        return None
+    where = {**where, "mark": mark, "at": LONG + 1 if mark else SHORT + 1}
+    heads = _STARTS_ALIKE if length else f"count(iif({_ALIKE}, 1, NULL))"
+    ((entries, size, starts),) = database.rows(f"SELECT count(*), total(size), {heads} {_HERE}", where)
+    count, rest = divmod(len(starts or b""), length) if length else (starts, 0)
+    others = entries - count
+    if rest or not count or others > entries // 8:
         return None
     # without a mark, a head of 255 bytes or more lies further on: here are its length's upper bytes, which are zeros
-    if not mark and b"\0" in starts[1::length]:
+    if length and not mark and b"\0" in starts[1::length]:
         return None
-    return Bulk(prefix, mark, count, int(size), starts), entries - count
+    rows = database.rows(f"{listing} {_HERE} AND NOT ({_ALIKE}) LIMIT {others}", where) if others else []
+    if len(rows) == others:
+        size -= sum(row[2] for row in rows)
+    else:  # they changed meanwhile
+        ((size,),) = database.rows(f"SELECT total(size) {_HERE} AND {_ALIKE}", where)
+    return Bulk(prefix, mark, count, int(size), starts if length else b""), rows
 
 
 def rank(database: Database, keys: Sequence[tuple[int, float]]) -> None:

@@ -163,36 +163,16 @@ class Spill:
                 yield Item(item.name, int.from_bytes(item.head[8:16], "little"), item.mark, found[0])
 
     def bulk(self, scope: str, length: int, /) -> Iterator[Bulk | Item]:
-        """Results many at once, as far as the small storage can; what lies in the big one as items."""
+        """Results many at once, as far as the small storage can: a stub is so short that it comes as an item."""
         bulk = getattr(self.small, "bulk", None)
         if bulk is None:
             yield from (item for item in self.scan(scope) if _abilities.is_result(item.name))
             return
-        if next(iter(self.big.scan(scope)), None) is None:
-            yield from bulk(scope, length)
-            return
-        for one in bulk(scope, 16):
+        for one in bulk(scope, length):
             if type(one) is Item:
                 yield from self._shown((one,))
-                continue
-            starts = [one.heads[at : at + 16] for at in range(0, len(one.heads), 16)] if _STUB in one.heads else []
-            kept = [start for start in starts if start[:8] != _STUB]
-            if stubs := len(starts) - len(kept):
-                one = Bulk(one.prefix, one.mark, len(kept), one.size - stubs * _STUB_SIZE, b"".join(kept))
-                yield from self._spilled_under(one.prefix, one.mark)
-            heads = (
-                one.heads
-                if length == 16
-                else b"".join(one.heads[at : at + length] for at in range(0, len(one.heads), 16))
-            )
-            yield one._replace(heads=heads)
-
-    def _spilled_under(self, prefix: str, mark: int) -> Iterator[Item]:
-        """What the big storage has, where a stub stands for it: else it is what a kill left behind."""
-        for item in self.big.scan(prefix):
-            stub = self._heads.head(item.name) if item.mark == mark else None
-            if stub is not None and stub[0][:8] == _STUB:
-                yield item
+            else:
+                yield one
 
     # -- the abilities of both
 

@@ -43,9 +43,8 @@ _UPSERT = (
     " prefix=excluded.prefix, size=excluded.size, mark=excluded.mark, written=excluded.written, last=excluded.last,"
     " record=excluded.record"
 )
-_LISTED = (  # of a long record only the beginning is read, by another way
-    "SELECT k, (SELECT prefix FROM prefixes WHERE id=e.prefix), size, last, iif(size < 4000, record, NULL)"
-    " FROM entries e"
+_ROWS = (  # of a long record only the beginning is read, by another way
+    "SELECT k, (SELECT prefix FROM prefixes WHERE id=entries.prefix), size, last, iif(size < 4000, record, NULL)"
 )
 #: Whether names with this prefix have ``:under`` for their first components.
 _UNDER = "prefix = :under OR substr(prefix, 1, length(:under) + 1) = :under || '/'"
@@ -180,7 +179,7 @@ class Sqlite:
             yield from self._listed("prefix = ? AND", (number,), first, first | LOW)
 
     def _listed(self, where: str, values: tuple[int, ...], start: int, last: int) -> Iterator[Item]:
-        query = f"{_LISTED} WHERE {where} k BETWEEN ? AND ? ORDER BY k LIMIT {_PAGE}"
+        query = f"{_ROWS} FROM entries WHERE {where} k BETWEEN ? AND ? ORDER BY k LIMIT {_PAGE}"
         while rows := self._database.rows(query, (*values, start, last)):
             yield from self._items(rows)
             if len(rows) < _PAGE or rows[-1][0] == last:
@@ -190,13 +189,14 @@ class Sqlite:
     def bulk(self, scope: str, length: int, /) -> Iterator[Bulk | Item]:
         """The results under a scope without their names, those of one code version and mark together; some as items.
 
-        With the first ``length`` bytes of each head, 16 at most. For whoever counts a million.
+        With the first ``length`` bytes of each head, 32 at most. What has less than 32 bytes of head and body is always
+        an item. For whoever counts a million.
         """
-
-        def listed(where: str, values: tuple[int, ...]) -> Iterator[Item]:
-            return self._items(self._database.rows(f"{_LISTED} WHERE {where}", values))
-
-        return _eviction.bulk(self._database, scope, length, listed)
+        for some in _eviction.bulk(self._database, scope, length, _ROWS):
+            if isinstance(some, Bulk):
+                yield some
+            else:
+                yield from self._items(some)
 
     # -- what it does better than a fall-back could
 
