@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from . import floor
+
 Function = Callable[..., Any]
 
 
@@ -154,7 +156,14 @@ def files_write(function: Function, folder: Path) -> Function:
 PACKAGES = {"joblib": joblib, "diskcache": diskcache, "cachier": cachier, "checkpointer": checkpointer}
 
 #: what serves a call that was stored, and what serves one that was not; a cache does both with one callable
-HITS = {"memo": memo, **PACKAGES, "lru_cache": lru_cache, "sqlite3": sqlite3_select, "files": files_read}
+HITS = {
+    "memo": memo,
+    **PACKAGES,
+    "lru_cache": lru_cache,
+    "sqlite3": sqlite3_select,
+    "files": files_read,
+    "floor": floor.small,
+}
 MISSES = {**HITS, "sqlite3": sqlite3_insert, "files": files_write}
 BOTH = {**HITS, "sqlite3": sqlite3_both}
 #: where one of these does not do what a row asks, that is worth a line, and no fault of memo's

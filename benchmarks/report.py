@@ -54,10 +54,11 @@ def figures_table(figures: Figures) -> Iterator[str]:
 
 
 def budgets_table(budgets: Iterable[Budget], figures: Figures) -> Iterator[str]:
-    lines = [("measured in this run", "of", "beside", "ratio", "today", "goal", "")]
+    lines = [("measured in this run", "of", "beside", "ratio", "floor", "today", "goal", "")]
     for budget in budgets:
         value = budget.ratio(figures)
         beside = quantity(budget.measure, budget.asked) if budget.against == "asked" else budget.against
         limits = ratio(budget.limit_now), ratio(budget.limit)
-        lines.append((budget.what, budget.of, beside, ratio(value), *limits, budget.verdict(value)))
+        least = ratio(budget._replace(of="floor").ratio(figures)) if budget.of == "memo" else "-"
+        lines.append((budget.what, budget.of, beside, ratio(value), least, *limits, budget.verdict(value)))
     return table(lines)

@@ -28,6 +28,7 @@ class Row(NamedTuple):
 
 PACKAGES = tuple(peers.PACKAGES)
 CACHES = ("memo", *PACKAGES, "sqlite3", "files")
+CHECKED = (*CACHES, "floor")
 #: those that follow code, and the floors
 FOLLOWERS = ("memo", "checkpointer", "sqlite3", "lru_cache")
 KEYS = ("memo", "joblib", "pickle")
@@ -45,9 +46,9 @@ ROWS = {
     "hit-100": Row(
         "hit in a warm process, reaching 100 names", FOLLOWERS, _of(functions.reach_100, small.fill, small.hit)
     ),
-    "first": Row("first touch of a key in a process", CACHES, _of(functions.reach_5, small.fill, small.first)),
-    "miss": Row("miss, beyond the function", CACHES, _of(functions.reach_5, small.miss, small.stored)),
-    "array": Row("result of 200 MB", ("memo", *PACKAGES, "files", "memcpy"), (large.store, large.load)),
+    "first": Row("first touch of a key in a process", CHECKED, _of(functions.reach_5, small.fill, small.first)),
+    "miss": Row("miss, beyond the function", CHECKED, _of(functions.reach_5, small.miss, small.stored)),
+    "array": Row("result of 200 MB", ("memo", *PACKAGES, "files", "floor", "memcpy"), (large.store, large.load)),
     "argument": Row("argument of 100 MB", ("memo", *PACKAGES, "lru_cache", *large.BARE), (large.remember, large.take)),
     "key-small": Row("key of small arguments", KEYS, _of(keys.small, keys.made)),
     "key-ints": Row("key of a million ints", KEYS, _of(keys.ints, keys.made)),

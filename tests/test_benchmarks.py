@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from fractions import Fraction
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.timeout(500)  # a hang bound, for a machine that does m
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks is part of the checkout, not of what is installed
 
-from benchmarks import budgets, curves, plots, report, small, storages, workload  # noqa: E402
+from benchmarks import budgets, curves, floor, plots, report, small, storages, workload  # noqa: E402
 from benchmarks.__main__ import environment, main, versions  # noqa: E402
 from benchmarks.budgets import Budget  # noqa: E402
 from benchmarks.functions import reach_5  # noqa: E402
@@ -67,6 +68,30 @@ def test_every_peer_hits(tmp_path):
     assert len(found["problems"]) == len(missing), found["problems"]
     assert set(found["seconds"]["hit"]) == set(ROWS["hit"].peers) - missing
     assert not found["others"]
+
+
+def test_the_floor_stores_and_finds_and_stands_beside_the_ratio(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run(
+        *("--quick", "--only", "first", "--only", "miss", "--only", "array"),
+        *("--peer", "floor", "--peer", "sqlite3", "--peer", "files", "--json", str(file)),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_text())
+    assert not found["problems"]
+    assert {row for row, seconds in found["seconds"].items() if "floor" in seconds} == {"first", "miss", "array.store"}
+    line = next(line for line in done.stdout.splitlines() if line.startswith("first touch") and "sqlite3" in line)
+    ratio, floor = line.split("sqlite3")[1].split()[:2]
+    assert ratio == "-"
+    assert float(floor.rstrip("x")) > 0
+
+
+def test_the_floor_notices_what_is_not_as_it_was_stored(tmp_path):
+    cached = floor.small(reach_5, tmp_path)
+    stored = cached(1, scale=2.0)
+    with sqlite3.connect(tmp_path / "results.db") as database:
+        database.execute("UPDATE entries SET record = CAST(replace(record, 'value', 'valve') AS BLOB)")
+    assert floor.small(reach_5, tmp_path)(1, scale=2.0) == stored
 
 
 def test_what_a_peer_does_otherwise_is_printed(tmp_path):
