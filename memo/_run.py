@@ -124,7 +124,8 @@ class Runner:
             in_front = state.table is not None and not since
         else:
             captures, front_key = state.captures, key
-            in_front = bool(state.table.timed)  # type: ignore[union-attr]  # the wrapper has asked for the rest
+            # the wrapper has asked for the rest
+            in_front = key in state.table.once or bool(state.table.timed)  # type: ignore[union-attr]
         if in_front:
             value = self.in_front(state, captures, front_key, key, values)
             if value is not ABSENT:
@@ -197,21 +198,23 @@ class Runner:
         """For the calls whose wrapper may not ask the front itself, and for what is good until a time only."""
         table = state.table
         assert table is not None
-        value = table.plain.get(front_key, ABSENT)
-        if value is ABSENT:
-            kept = table.kept.get(front_key)
-            if kept is None and self._direct >= 0 and (found := table.at(self._counted(values)[1])) is not ...:
-                kept = found if type(found) is tuple else (_itself, found)
-            if kept is None:
-                timed = table.timed.get(front_key)
-                if timed is None or not self._still_fresh(timed[0], timed[3], state, captures, key, values):
-                    return ABSENT
-                kept = timed[1:3]
-            try:
+        try:
+            value = table.again(front_key, self._counted(values)[1]) if front_key in table.once else ...
+            if value is ...:
+                value = table.plain.get(front_key, ...)
+            if value is ...:
+                kept = table.kept.get(front_key)
+                if kept is None and self._direct >= 0 and (found := table.at(self._counted(values)[1])) is not ...:
+                    kept = found if type(found) is tuple else (_itself, found)
+                if kept is None:
+                    timed = table.timed.get(front_key)
+                    if timed is None or not self._still_fresh(timed[0], timed[3], state, captures, key, values):
+                        return ABSENT
+                    kept = timed[1:3]
                 value = kept[0](kept[1])
-            except Exception:  # what could be loaded once can't be any more: the look-up says why
-                table.drop(front_key)
-                return ABSENT
+        except Exception:  # what could be loaded once can't be any more: the look-up says why
+            table.drop(front_key)
+            return ABSENT
         next(self.counts.front)
         if events.wanted("hit"):
             call = self.make_call(state, captures, key, values)

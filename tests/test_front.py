@@ -134,3 +134,21 @@ def test_the_front_is_bounded() -> None:
     table = runner_of(f).state.table
     assert table.size <= LIMIT
     assert len(table._direct) <= LIMIT // 100_000
+
+
+def test_what_is_asked_for_twice_is_kept_for_more(tmp_path: Path) -> None:
+    from memo._handle import runner_of
+
+    Cache(tmp_path).persist(told, name="front.twice")(1)
+    f = Cache(tmp_path).persist(told, name="front.twice")
+    f(1).append("changed by its caller")
+    table = runner_of(f).state.table
+    once = table.size
+    assert (len(table.once), len(table._direct)) == (1, 0)
+    for _ in range(3):
+        found = f(1)
+        assert found == told(1)
+        found.append("changed by its caller")
+        assert (len(table.once), len(table._direct)) == (0, 1)
+    assert 0 < table.size - once < 1000
+    assert f.cache_info()[:2] == (4, 0)
