@@ -383,8 +383,9 @@ class Cache:
 
         Raises nothing (or anything, when strict).
         """
+        name = call.key
         try:
-            record = (read or (self._opened or self._open()).storage.read)(call.key)
+            record = (read or (self._opened or self._open()).storage.read)(name)
         except Exception as error:
             return Miss(call, self.trouble("read", error))
         if record is None:
@@ -396,9 +397,9 @@ class Cache:
             return Miss(call, "deleted")
         try:
             if identity is None and len(body) < _SMALL and not self._keys:
-                head = _entry.verified(call.key, packed, body, call.function)
+                head = _entry.verified(name, packed, body, call.function)
             else:
-                self._verify(call.key, record)
+                self._verify(name, record)
                 head = _entry.unpack(packed, call.function)
         except Exception as error:  # DamagedError; and in a foreign database anything may stand in a column
             return Miss(call, self.trouble("read", error, "damaged: "))
@@ -411,20 +412,20 @@ class Cache:
             fresh = policy.fresh(head.stamp, head, call, now)
         except Exception as error:
             return Miss(call, self.trouble(f"ask the policy of {call.function}", error))
-        late = 0.0
-        if isinstance(fresh, Stale):
+        if stale := isinstance(fresh, Stale):
             late = now - (head.created if fresh.since is None else fresh.since)
             if not 0 <= late < grace:
                 return Miss(call, fresh.why)
         bodies = self.bodies
         try:
-            load = bodies.load if head.codecs == () and head.serializer == bodies.plain else bodies.loader(head)
-            if isinstance(load, str):
+            if head.serializer == bodies.plain and not head.codecs:
+                load = bodies.load
+            elif isinstance(load := bodies.loader(head), str):
                 return Miss(call, load)
             value = load(body)
         except Exception as error:
             return Miss(call, self.trouble("load", error, "could not be loaded: "))
-        if isinstance(fresh, Stale):
+        if stale:
             return Miss(call, fresh.why, Hit(head, value), late)
         if front is not None and type(value) is not Raised:
             front.put(front_key, value, head, fresh.until, load, body, call.values)

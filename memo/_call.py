@@ -70,5 +70,5 @@ def make_call(
     global _blake3
     if _blake3 is None:  # bound once: this is on the way of every first touch
         from blake3 import blake3 as _blake3
-    digest = _blake3(captures + encoded).hexdigest(_ARGUMENTS)
+    digest = _blake3(captures + encoded).digest(_ARGUMENTS).hex()  # faster than its hexdigest()
     return _new(Call, (name, prefix + digest, parameters, values))

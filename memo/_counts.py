@@ -50,23 +50,28 @@ class Counts:
 
     def slow_key(self, took: float) -> None:
         """Making a key took long: as long as this, to be weighed."""
-        if mean := self._mean():
-            self._weigh(took, mean)
-
-    def loaded(self, took: float, seconds: float) -> None:
-        """A hit below the front took so long, and computing it took ``seconds``."""
-        self.load_seconds += took
-        if seconds:  # else it was set by hand
-            self._weigh(took, seconds)
-
-    def _weigh(self, took: float, seconds: float) -> None:
-        if took <= seconds:
+        mean = self._mean()
+        if took <= mean:
             self._won += 1
-            return
-        self._lost += 1
-        self._largest = max(self._largest, took)
-        lost = self._lost
-        if lost < _EVIDENCE or lost & (lost - 1) or lost < 9 * self._won or not (hits := self.hits):
+        elif mean:
+            self._lose(took)
+
+    def hit(self, seconds: float, took: float = 0.0) -> None:
+        """A hit below the front. Computing it took ``seconds`` (0: it was set by hand), finding it so long (0: not known)."""
+        next(self.later)
+        self.later_seconds += seconds
+        if took:
+            self.load_seconds += took
+            if took <= seconds:
+                self._won += 1
+            elif seconds:
+                self._lose(took)
+
+    def _lose(self, took: float) -> None:
+        self._lost = lost = self._lost + 1
+        if took > self._largest:
+            self._largest = took
+        if lost & (lost - 1) or lost < _EVIDENCE or lost < 9 * self._won or not (hits := self.hits):
             return  # looked at more closely at 32, 64, 128, ...
         keys = self.key_seconds * hits / (hits + read(self.misses))
         saved = self.seconds_saved

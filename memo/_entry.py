@@ -29,6 +29,7 @@ FORMAT = 1
 DIGEST = 16  #: bytes
 _MAGIC = b"\x93m"
 _FIXED = Struct("<4sdfQBH")
+_FIXED_SIZE, _unpack_fixed = _FIXED.size, _FIXED.unpack_from  # looked up once: every first touch unpacks a head
 _LENGTHS = 24  #: where the two lengths begin
 _PREFIX = _MAGIC + bytes((FORMAT, 0))
 _SIGNED = _MAGIC + bytes((FORMAT, 1))
@@ -123,20 +124,26 @@ _texts: dict[bytes, tuple[str, tuple[str, ...], bytes]] = {}
 
 def unpack(data: bytes, function: str = "") -> Head:
     """The head, not yet verified against its body: enough for listing. Raises DamagedError."""
-    if data[:4] != _PREFIX and data[:4] != _SIGNED:
-        if data[:2] != _MAGIC or len(data) < 4:
-            raise DamagedError("not an entry of memo")
-        raise DamagedError(f"written in format {data[2]}.{data[3]}, this memo reads format {FORMAT}")
     try:
-        _, created, seconds, size, names, stamp = _FIXED.unpack_from(data)
-        end = _FIXED.size + names + stamp
+        start, created, seconds, size, names, stamp = _unpack_fixed(data)
+        if start != _PREFIX and start != _SIGNED:
+            raise ValueError("another format")
+        end = _FIXED_SIZE + names + stamp
         texts = data[_LENGTHS:end]
         serializer, codecs, stamp = _texts.get(texts) or _read_texts(texts, names)
-    except (error, IndexError, ValueError) as problem:
-        raise DamagedError(f"the head can't be read: {problem}") from problem
+    except (error, ValueError) as problem:
+        raise _foreign(data, problem) from problem
     if end + DIGEST > len(data):
         raise DamagedError("the head is too short")
     return _new(Head, (function, created, seconds, serializer, codecs, size, stamp, data[end:-DIGEST], 0.0))
+
+
+def _foreign(data: bytes, problem: Exception | None = None) -> DamagedError:
+    if data[:2] != _MAGIC or len(data) < 4:
+        return DamagedError("not an entry of memo")
+    if data[:4] != _PREFIX and data[:4] != _SIGNED:
+        return DamagedError(f"written in format {data[2]}.{data[3]}, this memo reads format {FORMAT}")
+    return DamagedError(f"the head can't be read: {problem}")
 
 
 BEGINNING = 32  #: bytes of a head that `beginnings` takes: it needs 16, SQLite gives 32 faster
@@ -171,7 +178,7 @@ def _column(heads: bytes, kind: Literal["d", "f"], at: int) -> list[float]:
 
 
 def _read_texts(texts: bytes, length: int) -> tuple[str, tuple[str, ...], bytes]:
-    at = _FIXED.size - _LENGTHS
+    at = _FIXED_SIZE - _LENGTHS
     serializer, *codecs = texts[at : at + length].decode().split(",")
     read = serializer, tuple(codecs), texts[at + length :]
     if len(texts) < 30 and len(_texts) < 100:

@@ -73,7 +73,9 @@ class Front:
         if until == _FOREVER:
             if type(body) is bytes and len(body) <= BODY:
                 self.once[key] = load, body
-                self._grow(len(key) + len(body))
+                self.size += len(key) + len(body) + _OVERHEAD
+                if self.size > LIMIT:
+                    self._halve()
             else:
                 self._keep(key, value, load, body, arguments)
         elif (made := _made(value, load, body)) is not None:

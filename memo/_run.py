@@ -135,7 +135,7 @@ class Runner:
                     else self.spot(self.make_call(state, captures, key, values), value, values)
                 )
         cache = self._cache or self.cache()
-        opened = cache.ready()
+        opened = cache._opened or cache.ready()
         seen = opened.lock_file.stores[0] if opened is not None else 0
         call = self.make_call(state, captures, key, values)
         table, policy, now, began = state.table, self._policy or self.policy(), cache.clock(), perf_counter()
@@ -148,8 +148,8 @@ class Runner:
             self._leave(opened, state)  # type: ignore[arg-type]
         outcome = cache.lookup(call, state.mark, now, policy, since, table, front_key, self.grace, read)
         if isinstance(outcome, Hit):
-            self.counts.loaded(perf_counter() - began, outcome.head.seconds)
-            return self.hit(call, outcome) if self.spot is None else self.spot(call, self.hit(call, outcome), values)
+            value = self.hit(call, outcome, perf_counter() - began)
+            return value if self.spot is None else self.spot(call, value, values)
         if (
             read is not None and table is not None and outcome.why != "never seen"
         ):  # what was read ahead may have been replaced since
@@ -233,13 +233,12 @@ class Runner:
         except Exception:  # the look-up says what is wrong
             return False
 
-    def hit(self, call: Call, hit: Hit) -> Any:
-        counts = self.counts
-        next(counts.later)
-        counts.later_seconds += hit.head.seconds
+    def hit(self, call: Call, hit: Hit, took: float = 0.0) -> Any:
+        """What a hit below the front gives; it took so many seconds, where that is known."""
+        head, value = hit
+        self.counts.hit(head.seconds, took)
         if events.wanted("hit"):
-            events.emit(Event("hit", self.name, call.key, "", 0.0, hit.head.size))
-        value = hit.value
+            events.emit(Event("hit", self.name, call.key, "", 0.0, head.size))
         if type(value) is Raised:
             raise_again(value)
         return value

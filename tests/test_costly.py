@@ -75,9 +75,7 @@ def weighed(hits: list[tuple[float, float]]) -> None:
     counts = Counts("costly.weighed")
     try:
         for took, seconds in hits:
-            next(counts.later)
-            counts.later_seconds += seconds
-            counts.loaded(took, seconds)
+            counts.hit(seconds, took)
     finally:
         from memo import _counts
 

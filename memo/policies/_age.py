@@ -32,6 +32,8 @@ class Ttl:
     Raises OptionError for anything else.
     """
 
+    idle = 0.0  #: said, since looking for what is not there takes longer
+
     def __init__(self, ttl: str | int | float | timedelta | datetime | Callable[[Any], Any]) -> None:
         self.seconds, self.end = inf, inf
         self.of = ttl if callable(ttl) else None

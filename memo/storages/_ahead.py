@@ -43,10 +43,11 @@ class Ahead:
 
     def __call__(self, name: str, /) -> Record | None:
         self._touched += 1
-        if self._rows:
+        rows = self._rows
+        if rows:
             try:
                 digest, number = split(fromhex(name[-40:]))
-                record = self._rows.pop((number & LOW) ^ self._salt)
+                record = rows.pop((number & LOW) ^ self._salt)
                 found, more, length = begin(record)
                 if found == digest and more == number >> 48:
                     if length < 255:
