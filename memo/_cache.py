@@ -412,20 +412,20 @@ class Cache:
             fresh = policy.fresh(head.stamp, head, call, now)
         except Exception as error:
             return Miss(call, self.trouble(f"ask the policy of {call.function}", error))
-        if stale := isinstance(fresh, Stale):
+        late = 0.0
+        if isinstance(fresh, Stale):
             late = now - (head.created if fresh.since is None else fresh.since)
             if not 0 <= late < grace:
                 return Miss(call, fresh.why)
         bodies = self.bodies
         try:
-            if head.serializer == bodies.plain and not head.codecs:
-                load = bodies.load
-            elif isinstance(load := bodies.loader(head), str):
+            load = bodies.load if head.serializer == bodies.plain and not head.codecs else bodies.loader(head)
+            if isinstance(load, str):
                 return Miss(call, load)
             value = load(body)
         except Exception as error:
             return Miss(call, self.trouble("load", error, "could not be loaded: "))
-        if stale:
+        if isinstance(fresh, Stale):
             return Miss(call, fresh.why, Hit(head, value), late)
         if front is not None and type(value) is not Raised:
             front.put(front_key, value, head, fresh.until, load, body, call.values)
