@@ -427,8 +427,11 @@ class Cache:
             return Miss(call, self.trouble("load", error, "could not be loaded: "))
         if isinstance(fresh, Stale):
             return Miss(call, fresh.why, Hit(head, value), late)
-        if front is not None and type(value) is not Raised:
-            front.put(front_key, value, head, fresh.until, load, body, call.values)
+        if front is not None:
+            if type(value) is Raised:
+                front.drop(front_key, call.values)
+            else:
+                front.put(front_key, value, head, fresh.until, load, body, call.values)
         if idle and now - max(head.used, head.created) > idle / 20:
             self._open().use(call, now)
         if (room := self._opened.room) is not None:  # type: ignore[union-attr]
@@ -472,15 +475,19 @@ class Cache:
         except Exception as error:
             self.trouble("store", error, call=call)
             return None
-        if front is not None and len(parts) == 1 and type(value) is not Raised:
+        if front is None:
+            return head
+        if len(parts) == 1 and type(value) is not Raised:
             try:
                 fresh = policy.fresh(stamp, head, call, head.created)
             except Exception:  # the next look-up says what is wrong
-                return head
+                fresh = None
             bodies = self.bodies
             load = bodies.load if codecs == () and serializer == bodies.plain else bodies.loader(head)
             if isinstance(fresh, Fresh) and not isinstance(load, str):
                 front.put(front_key, value, head, fresh.until, load, parts[0], call.values)
+                return head
+        front.drop(front_key, call.values)  # what it had of that call is not what is stored now
         return head
 
     # ------------------------------------------------------------------------------------------------ inside

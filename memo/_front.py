@@ -69,13 +69,15 @@ class Front:
         body: object,
         arguments: tuple[Any, ...] = (),
     ) -> None:
-        """``body`` is what ``load`` makes an equal value from; it is kept when it is bytes, and not too many."""
+        """``body`` is what ``load`` makes an equal value from; it is kept when it is bytes, and not too many.
+
+        Replaces what was held of that call: a refreshed result may lie in another table than the one before.
+        """
+        self.drop(key, arguments)
         if until == _FOREVER:
             if type(body) is bytes and len(body) <= BODY:
                 self.once[key] = load, body
-                self.size += len(key) + len(body) + _OVERHEAD
-                if self.size > LIMIT:
-                    self._halve()
+                self._grow(len(key) + len(body))
             else:
                 self._keep(key, value, load, body, arguments)
         elif (made := _made(value, load, body)) is not None:
@@ -93,7 +95,7 @@ class Front:
             return ...
         load, body = found
         value = load(body)
-        if self.once.pop(key, None) is not None:  # no other thread was faster
+        if self.once.pop(key, None) is found:  # no other thread was faster, or has put another in its place
             self.size -= len(key) + len(body) + _OVERHEAD
             self._keep(key, value, load, body, arguments)
         return value
@@ -149,9 +151,14 @@ class Front:
                 table.pop(key, None)
         self.size //= 2
 
-    def drop(self, key: bytes) -> None:
-        for table in (self.once, self.plain, self.kept, self.timed):
-            table.pop(key, None)
+    def drop(self, key: bytes, arguments: tuple[Any, ...]) -> None:
+        """Whatever is held of a call, in whichever table."""
+        self.once.pop(key, None)
+        self.plain.pop(key, None)
+        self.kept.pop(key, None)
+        self.timed.pop(key, None)
+        if self._direct and self.at(arguments) is not ...:
+            self._direct.pop(arguments, None)
 
 
 def _itself(value: Any) -> Any:

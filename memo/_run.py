@@ -213,7 +213,7 @@ class Runner:
                     kept = timed[1:3]
                 value = kept[0](kept[1])
         except Exception:  # what could be loaded once can't be any more: the look-up says why
-            table.drop(front_key)
+            table.drop(front_key, self._counted(values)[1])
             return ABSENT
         next(self.counts.front)
         if events.wanted("hit"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memo import Cache, events
+from memo import Cache, events, mode
 
 NAN = float("nan")
 ALIKE = [0, 0.0, -0.0, False, None, 1, 1.0, True, NAN, "", "0", "1", "x" * 300, 2**70, b"", (), (1,), (1.0,), 0j, -0j]
@@ -152,3 +152,44 @@ def test_what_is_asked_for_twice_is_kept_for_more(tmp_path: Path) -> None:
         assert (len(table.once), len(table._direct)) == (0, 1)
     assert 0 < table.size - once < 1000
     assert f.cache_info()[:2] == (4, 0)
+
+
+@pytest.mark.parametrize("argument", [3, 0.0, "x" * 300, (1,)], ids=["direct", "zero", "long", "tuple"])
+@pytest.mark.parametrize("touches", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(1, 2), (1, [2]), ([1], 2), ({"a": [1]}, {"a": [2]}), ([1], list(range(100_000))), (b"1", b"2" * 300_000)],
+    ids=["plain", "to flat", "to plain", "pickled", "to large", "to long"],
+)
+def test_a_refreshed_result_replaces_what_was_served_before(
+    argument: Any, touches: int, before: Any, after: Any
+) -> None:
+    results = [before]
+    f = Cache(storage="memory").persist(lambda argument: results[0], name="front.refreshed", code="off", version=1)
+    for _ in range(touches):
+        assert f(argument) == before
+    results[0] = after
+    with mode("refresh"):
+        assert [f(argument), f(argument)] == [after, after]
+    assert [f(argument) for _ in range(3)] == [after, after, after]
+
+
+def test_a_refreshed_result_that_is_not_kept_in_memory_replaces_what_was(tmp_path: Path) -> None:
+    """An array, whose bytes stay where they lie, and an exception."""
+    numpy = pytest.importorskip("numpy")
+    results: list[Any] = [1, 1]
+
+    @Cache(tmp_path).persist(name="front.unkept", code="off", version=1, cache_exceptions={KeyError: "1h"})
+    def f(number: int) -> Any:
+        if isinstance(results[number], Exception):
+            raise results[number]
+        return results[number]
+
+    for _ in range(3):
+        assert [f(0), f(1)] == [1, 1]
+    results[:] = numpy.arange(10_000), KeyError("new")
+    for refreshed in (True, False, False):
+        with mode("refresh" if refreshed else "normal"):
+            assert f(0)[9_999] == 9_999
+            with pytest.raises(KeyError, match="new"):
+                f(1)
