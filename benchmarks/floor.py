@@ -38,9 +38,8 @@ def small(function: Callable[..., Any], folder: Path) -> Callable[..., Any]:
     execute, path = database.cursor().execute, folder / "results.db"
     made = path.stat().st_ino
     queue, keys = (os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600) for name in ("queue", "keys"))
-    version = blake3(
-        function.__code__.co_code
-    ).digest()  # nothing of what it calls: that is found once, not at each call
+    # nothing of what it calls: that is found once, not at each call
+    version = blake3(function.__code__.co_code).digest()
     front: dict[bytes, bytes] = {}
 
     def call(n: int, scale: float = 1.0) -> Any:

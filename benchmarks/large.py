@@ -31,9 +31,8 @@ def _made(values: Any, count: int, *, here: bool) -> None:
 def store(peer: str, folder: Path, quick: bool) -> dict[str, float]:
     """A call less the function's own time, which the array tells; "files" is one raw write of the same bytes.
 
-    "floor" is that write and a digest of them.
-    The cache was opened by a small store before, as ``load`` has it: opening takes as long for a small result.
-    "memcpy" has nothing to store; it is the floor of a copy in memory.
+    "floor" is that write and a digest of them. The cache was opened by a small store before, as ``load`` has it: opening
+    takes as long for a small result. "memcpy" has nothing to store; it is the floor of a copy in memory.
     """
     from . import arrays
 

@@ -274,7 +274,7 @@ class Attempt:
             return False
         opened.lock_file.note()
         runner.counts.stored(self.seconds, head.size)
-        if runner.expires:
+        if runner.limits.ends:
             runner.swept(opened, cache)
         if runner.purging:
             runner.purging = opened.purge(call.scope, state.mark, _PURGE)

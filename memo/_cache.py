@@ -468,8 +468,7 @@ class Cache:
                         return None
                     opened.storage.write(call.key, parts, seal, size=size, mark=mark, suffix=suffix)
                 opened.room.stored(call.key, head)
-            if call.function not in opened.named:
-                opened.name(call)
+            opened.name(call)
             if monotonic() >= opened.sweep_at:
                 opened.sweep()
         except Exception as error:

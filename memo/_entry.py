@@ -132,13 +132,14 @@ def unpack(data: bytes, function: str = "") -> Head:
         texts = data[_LENGTHS:end]
         serializer, codecs, stamp = _texts.get(texts) or _read_texts(texts, names)
     except (error, ValueError) as problem:
-        raise _foreign(data, problem) from problem
+        raise _unreadable(data, problem) from problem
     if end + DIGEST > len(data):
         raise DamagedError("the head is too short")
     return _new(Head, (function, created, seconds, serializer, codecs, size, stamp, data[end:-DIGEST], 0.0))
 
 
-def _foreign(data: bytes, problem: Exception | None = None) -> DamagedError:
+def _unreadable(data: bytes, problem: Exception) -> DamagedError:
+    """What is wrong with a head that can't be read, in words."""
     if data[:2] != _MAGIC or len(data) < 4:
         return DamagedError("not an entry of memo")
     if data[:4] != _PREFIX and data[:4] != _SIGNED:

@@ -114,7 +114,7 @@ class Flights:
         """
         parent = INSIDE.get()
         with _guard:
-            if self._inherited and name in self._inherited:
+            if name in self._inherited:
                 return None
             flight = self._flights.get(name)
             if flight is None:
@@ -212,37 +212,46 @@ class LockFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.descriptor = -1
+        self._file = -1
         self.stores: Any = _Changing()
         _all.add(self)
 
     def close(self) -> None:
         """The next lock opens the file anew: it was deleted with its folder."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-        self.descriptor, self.stores = -1, _Changing()
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self.stores = -1, _Changing()
 
     def note(self) -> None:
         """Something was stored. To be said before the key's lock is given back."""
-        if self.descriptor >= 0 and type(self.stores) is memoryview:
+        if self._file >= 0 and type(self.stores) is memoryview:
             self.stores[0] = time_ns() ^ get_ident()
 
     def lock(self, name: str) -> _Byte | _File:
         """A context manager: True when the lock was had, without waiting, or when there is none to be had here."""
         return _Byte(self, name) if hasattr(fcntl, "F_OFD_SETLK") else _File(self.path + "s", name)
 
-    def open(self) -> int:
-        if self.descriptor < 0:
+    def _open(self) -> int:
+        if self._file < 0:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self.descriptor = _group.opened(self.path, os.open(self.path, flags, 0o600))
+            self._file = _group.opened(self.path, os.open(self.path, flags, 0o600))
             try:
-                os.utime(self.descriptor)  # it is in use: see _litter
-                if os.fstat(self.descriptor).st_size < 8:
-                    os.ftruncate(self.descriptor, 8)  # only ever grows; what it holds is any number
-                self.stores = memoryview(mmap(self.descriptor, 8)).cast("Q")
+                os.utime(self._file)  # it is in use: see _litter
+                if os.fstat(self._file).st_size < 8:
+                    os.ftruncate(self._file, 8)  # only ever grows; what it holds is any number
+                self.stores = memoryview(mmap(self._file, 8)).cast("Q")
             except (OSError, ValueError):
                 pass  # then everybody looks again
-        return self.descriptor
+        return self._file
+
+    def byte(self, offset: int, kind: int) -> bool:
+        """Set one byte's lock, without waiting; False when another holds it."""
+        file = self._open()  # not allowed to: there is no lock to be had
+        try:
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK(kind, 0, offset, 1, 0))
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
 
 
 class _Changing:
@@ -264,27 +273,20 @@ class _Byte:
         self._lock, self._name, self._pid = lock, name, 0
 
     def __enter__(self) -> bool:
-        lock = self._lock
-        try:
-            file = lock.open() if lock.descriptor < 0 else lock.descriptor
-        except OSError:
-            return True  # a network disk, a read-only folder, no descriptors left
         # behind the number, and within the 2**63 bytes that a file may have
         self._offset = 8 + int.from_bytes(blake2b(self._name.encode(), digest_size=7).digest(), "little")
         try:
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK(fcntl.F_WRLCK, 0, self._offset, 1, 0))
-        except (BlockingIOError, PermissionError):
-            return False
+            had = self._lock.byte(self._offset, fcntl.F_WRLCK)
         except OSError:
-            return True
-        self._pid = _pid
-        return True
+            return True  # a network disk, a read-only folder, no descriptors left
+        if had:
+            self._pid = _pid
+        return had
 
     def __exit__(self, *exception: object) -> None:
         # if it was had; and not in a child that was forked in the middle, which must not unlock its parent's
         if self._pid == _pid:
-            file = self._lock.open() if self._lock.descriptor < 0 else self._lock.descriptor
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK(fcntl.F_UNLCK, 0, self._offset, 1, 0))
+            self._lock.byte(self._offset, fcntl.F_UNLCK)
 
 
 class _File:

@@ -64,7 +64,7 @@ class Opened:
         self._marker = place if single else os.path.join(place, MARKER) if place and not url else ""
         self._unmarked = url
         self.sweep_at = 0.0  #: when to sweep next, by the monotonic clock
-        self.named: set[str] = set()  #: functions whose full names are known to be kept
+        self._named: set[str] = set()  #: functions whose full names are known to be kept
         self.histories: dict[str, Any] = {}  #: of the functions that computed something here, for explain
 
     def gone(self) -> bool:
@@ -86,13 +86,13 @@ class Opened:
 
     def name(self, call: Call) -> None:
         """Keep the function's full name once, so that people can read a listing: keys hold only what is safe."""
-        if call.function not in self.named:
+        if call.function not in self._named:
             self.mark()
             name = f"names/{call.scope}"
             if not self._is_there(name):
                 body = call.function.encode("utf-8", "surrogatepass")
                 self.storage.write(name, [body], lambda: b"", size=len(body), mark=0)
-            self.named.add(call.function)
+            self._named.add(call.function)
 
     def _is_there(self, name: str) -> bool:
         """Whether there is such a record; a damaged one is written anew."""
@@ -220,13 +220,13 @@ class Opened:
     def heal(self, error: Exception) -> None:
         """A ruined database is set aside and made anew, so that the next call stores again."""
         if isinstance(error, UnreachableError):  # a server may come back with nothing in it
-            self.named.clear()
+            self._named.clear()
             self._unmarked = is_url(self.place)
         reset = getattr(self.storage, "reset", None)
         if reset is not None and getattr(self.storage, "ruined", bool)(error):
             try:
                 reset()
-                self.named.clear()
+                self._named.clear()
                 self.histories.clear()
             except Exception as failure:
                 events.warn_once(

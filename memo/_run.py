@@ -49,8 +49,7 @@ class Runner:
     kind = "function"  #: of wrapper
     spot: Callable[[Call, Any, tuple[Any, ...]], Any] | None = None  #: what has hits checked, where that is asked for
     is_short: Callable[[tuple[Any, ...]], bool] | None = None
-    limits = inf, inf  #: seconds for which its results are good, and since their last use; of its policy
-    expires = False  #: whether they are less than for ever
+    limits = Current()  #: for how long its results are good, by its policy; of no version
 
     def __init__(self, function: FunctionType, options: Options) -> None:
         self.function, self.options = function, options
@@ -135,7 +134,7 @@ class Runner:
                     else self.spot(self.make_call(state, captures, key, values), value, values)
                 )
         cache = self._cache or self.cache()
-        opened = cache._opened or cache.ready()
+        opened = cache.ready()
         seen = opened.lock_file.stores[0] if opened is not None else 0
         call = self.make_call(state, captures, key, values)
         table, policy, now, began = state.table, self._policy or self.policy(), cache.clock(), perf_counter()
@@ -272,8 +271,7 @@ class Runner:
             else:
                 self._policy = own if type(general) is Forever else all_of(general, own)
             policy = self._policy = placed(self._policy, self._words)
-            self.limits = getattr(policy, "good_for", inf), getattr(policy, "idle", 0.0) or inf
-            self.expires = min(self.limits) < inf
+            self.limits = Current("", getattr(policy, "good_for", inf), getattr(policy, "idle", 0.0) or inf)
         return self._policy
 
     def _words(self) -> Words | None:
@@ -342,7 +340,7 @@ class Runner:
         """What this function is now, for those who do not run its code."""
         self.policy()  # says what the limits are
         assert state.followed is not None
-        now = Current(state.followed.version, *self.limits)
+        now = self.limits._replace(version=state.followed.version)
         if self._left != (opened, now) and settings.current(self.name, self.mode, self.file).name in (
             "normal",
             "refresh",
@@ -360,7 +358,7 @@ class Runner:
     def swept(self, opened: Opened, cache: Cache) -> None:
         """Takes a few expired entries off the disk, where entries expire."""
         try:
-            self._sweep.step(opened.storage, self.scope, Current("", *self.limits), cache.clock(), self.grace)
+            self._sweep.step(opened.storage, self.scope, self.limits, cache.clock(), self.grace)
         except Exception as error:
             cache.trouble("remove expired entries", error)
 

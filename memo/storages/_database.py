@@ -270,8 +270,7 @@ class Database:
         connection = self.here.connection
         with self.queue:
             try:
-                if not connection.writable:
-                    self.ready(connection)
+                self.ready(connection)
                 return work(connection)
             except sqlite3.OperationalError:
                 if connection.db is None or connection.inode == self.inode():
