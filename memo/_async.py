@@ -57,7 +57,7 @@ class AsyncRunner(Runner):
         self.depart = _itself  # what Runner.run() finds in a thread is not computed there
 
     async def run(self, key: bytes, values: tuple[Any, ...], state: Any) -> Any:
-        if state is not None and (key in state.table.once or state.table.timed):
+        if state is not None and key in state.front:
             value = self.in_front(state, state.captures, key, key, values)
             if value is not ABSENT:
                 return value

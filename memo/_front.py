@@ -14,6 +14,7 @@ from collections.abc import Callable
 from itertools import islice
 from operator import is_
 
+from ._tuples import NamedTuple
 from ._wrapper import PLAIN
 from .model import Head, Record
 
@@ -29,34 +30,45 @@ _OVERHEAD = 200  #: bytes, what an entry costs in the dictionaries besides its b
 _ATOMS = frozenset((int, str, float, bool, type(None)))
 _TEXT = 200  #: characters; longer ones would be hashed at each call
 
+_new = tuple.__new__  #: at each miss: two thirds of what making a named tuple costs is spared
 _FLAT: dict[type, Callable[[Any], Any]] = {list: list.copy, dict: dict.copy, set: set.copy}
 
 
+class Once(NamedTuple):
+    """What was touched once."""
+
+    load: Callable[[Any], Any]
+    body: bytes
+
+
+class Timed(NamedTuple):
+    """What is good ``until`` a time only (0: the policy is to be asked at every call, with the head)."""
+
+    until: float
+    load: Callable[[Any], Any]
+    kept: Any
+    head: Head
+
+
 class Front:
-    """``plain`` and ``kept`` are read by the generated wrapper: the value itself, or (load, kept) to make it from.
+    """``held`` is read by the generated wrapper: by a call's encoded arguments, the plain value itself, or ``(load, kept)``.
 
-    ``once`` holds (load, body) of what was touched once, which `again` turns into one of the others.
-
-    ``timed`` holds (until, load, kept, head) of what is good until a time only, or must be asked about at every call
-    (until 0: the payload stays here, the policy is asked with the head). ``read`` is the storage's way to read ahead: what
+    What is there as a `Once` or a `Timed` the wrapper leaves to ``get``. ``read`` is the storage's way to read ahead: what
     it gives may be as old as this front, which goes when a word changes, as all that is in here.
 
     ``direct`` is (types of the arguments, get of a dictionary by the arguments themselves): two thirds of a hit would else
     go into their encoding. Values that are equal and not the same (``0.0 == -0.0``, ``1 == True``) must not meet there, so
-    it is of the types of the first call alone, holds what ``plain`` or ``kept`` does not, and never a zero of floats.
+    it is of the types of the first call alone, holds what ``held`` does not, and never a zero of floats.
     """
 
-    __slots__ = ("_direct", "direct", "kept", "once", "plain", "read", "size", "timed")
+    __slots__ = ("_direct", "direct", "held", "read", "size")
 
     def __init__(self, read: Callable[[str], Record | None] | None = None, direct: int = -1) -> None:
         """``direct``: how many arguments count, where they may be a key as they are."""
         self.read = read
         self._direct: dict[tuple[Any, ...], Any] | None = {} if direct >= 0 else None
         self.direct: tuple[tuple[type | None, ...], Callable[..., Any]] = (None,) * direct, {}.get
-        self.once: dict[bytes, tuple[Callable[[Any], Any], bytes]] = {}
-        self.plain: dict[bytes, Any] = {}
-        self.kept: dict[bytes, tuple[Callable[[Any], Any], Any]] = {}
-        self.timed: dict[bytes, tuple[float, Callable[[Any], Any], Any, Head]] = {}
+        self.held: dict[bytes, Any] = {}
         self.size = 0
 
     def put(
@@ -71,48 +83,57 @@ class Front:
     ) -> None:
         """``body`` is what ``load`` makes an equal value from; it is kept when it is bytes, and not too many.
 
-        Replaces what was held of that call: a refreshed result may lie in another table than the one before.
+        Replaces what was held of that call, also where this can't be held.
         """
         self.drop(key, arguments)
-        if until == _FOREVER:
-            if type(body) is bytes and len(body) <= BODY:
-                self.once[key] = load, body
-                self._grow(len(key) + len(body))
-            else:
-                self._keep(key, value, load, body, arguments)
+        if until == _FOREVER and type(body) is bytes and len(body) <= BODY:
+            self.held[key] = _new(Once, (load, body))
+            self._grow(len(key) + len(body))
         elif (made := _made(value, load, body)) is not None:
-            load, kept, size = made
-            self.timed[key] = until, load, kept, head
-            self._grow(len(key) + size)
+            if until == _FOREVER:
+                self._keep(key, made, arguments)
+            else:
+                load, kept, size = made
+                self.held[key] = Timed(until, load, kept, head)
+                self._grow(len(key) + size)
 
-    def again(self, key: bytes, arguments: tuple[Any, ...]) -> Any:
-        """The value of what was touched once before, which is now kept for more; Ellipsis where there is none.
+    def get(self, key: bytes, arguments: tuple[Any, ...], fresh: Callable[[float, Head], bool], default: object) -> Any:
+        """The value held of a call, or ``default``; ``fresh(until, head)`` says whether what is `Timed` is still good.
 
         Raises what loading it raises.
         """
-        found = self.once.get(key)
-        if found is None:
-            return ...
-        load, body = found
+        held = self.held.get(key, ...)
+        if held is ...:
+            held = self.at(arguments)
+        kind = type(held)
+        if kind is tuple:
+            return held[0](held[1])
+        if kind is Once:
+            return self._again(key, held, arguments)
+        if kind is Timed:
+            return held.load(held.kept) if fresh(held.until, held.head) else default
+        return default if held is ... else held
+
+    def _again(self, key: bytes, once: Once, arguments: tuple[Any, ...]) -> Any:
+        """The value of what was touched once before, which is now kept for more."""
+        load, body = once
         value = load(body)
-        if self.once.pop(key, None) is found:  # no other thread was faster, or has put another in its place
+        if self.held.pop(key, None) is once:  # no other thread was faster, or has put another in its place
             self.size -= len(key) + len(body) + _OVERHEAD
-            self._keep(key, value, load, body, arguments)
+            if (made := _made(value, load, body)) is not None:
+                self._keep(key, made, arguments)
         return value
 
-    def _keep(
-        self, key: bytes, value: Any, load: Callable[[Any], Any], body: object, arguments: tuple[Any, ...]
-    ) -> None:
-        made = _made(value, load, body)
-        if made is None:
-            return
+    def _keep(self, key: bytes, made: tuple[Callable[[Any], Any], Any, int], arguments: tuple[Any, ...]) -> None:
+        """For the wrapper, unless another thread has put another by now."""
         load, kept, size = made
+        held = kept if load is _itself else (load, kept)
         if self._direct is not None and self._is_direct(arguments):
-            self._direct[arguments] = kept if load is _itself else (load, kept)
-        elif load is _itself:
-            self.plain[key] = kept
+            self._direct[arguments] = held
+            if key in self.held:
+                self._direct.pop(arguments, None)
         else:
-            self.kept[key] = load, kept
+            self.held.setdefault(key, held)
         self._grow(len(key) + size)
 
     def _grow(self, size: int) -> None:
@@ -138,25 +159,22 @@ class Front:
         return True
 
     def at(self, arguments: tuple[Any, ...]) -> Any:
-        """What the wrapper would find by these arguments themselves: a plain value, a tuple as in ``kept``, or Ellipsis."""
+        """What the wrapper would find by these arguments themselves, as in ``held``; Ellipsis where there is nothing."""
         kinds, get = self.direct
         return (
             get(arguments, ...) if len(arguments) == len(kinds) and all(map(is_, map(type, arguments), kinds)) else ...
         )
 
     def _halve(self) -> None:
-        tables: tuple[dict[Any, Any], ...] = (self.once, self.plain, self.kept, self.timed, self._direct or {})
+        tables: tuple[dict[Any, Any], ...] = (self.held, self._direct or {})
         for table in tables:
             for key in list(islice(table, (len(table) + 1) // 2)):
                 table.pop(key, None)
         self.size //= 2
 
     def drop(self, key: bytes, arguments: tuple[Any, ...]) -> None:
-        """Whatever is held of a call, in whichever table."""
-        self.once.pop(key, None)
-        self.plain.pop(key, None)
-        self.kept.pop(key, None)
-        self.timed.pop(key, None)
+        """Whatever is held of a call."""
+        self.held.pop(key, None)
         if self._direct and self.at(arguments) is not ...:
             self._direct.pop(arguments, None)
 

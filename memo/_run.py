@@ -123,8 +123,7 @@ class Runner:
             in_front = state.table is not None and not since
         else:
             captures, front_key = state.captures, key
-            # the wrapper has asked for the rest
-            in_front = key in state.table.once or bool(state.table.timed)  # type: ignore[union-attr]
+            in_front = key in state.front
         if in_front:
             value = self.in_front(state, captures, front_key, key, values)
             if value is not ABSENT:
@@ -197,22 +196,18 @@ class Runner:
         """For the calls whose wrapper may not ask the front itself, and for what is good until a time only."""
         table = state.table
         assert table is not None
+        arguments = self._counted(values)[1] if self._direct >= 0 else ()
         try:
-            value = table.again(front_key, self._counted(values)[1]) if front_key in table.once else ...
-            if value is ...:
-                value = table.plain.get(front_key, ...)
-            if value is ...:
-                kept = table.kept.get(front_key)
-                if kept is None and self._direct >= 0 and (found := table.at(self._counted(values)[1])) is not ...:
-                    kept = found if type(found) is tuple else (_itself, found)
-                if kept is None:
-                    timed = table.timed.get(front_key)
-                    if timed is None or not self._still_fresh(timed[0], timed[3], state, captures, key, values):
-                        return ABSENT
-                    kept = timed[1:3]
-                value = kept[0](kept[1])
+            value = table.get(
+                front_key,
+                arguments,
+                lambda until, head: self._still_fresh(until, head, state, captures, key, values),
+                ABSENT,
+            )
         except Exception:  # what could be loaded once can't be any more: the look-up says why
-            table.drop(front_key, self._counted(values)[1])
+            table.drop(front_key, arguments)
+            return ABSENT
+        if value is ABSENT:
             return ABSENT
         next(self.counts.front)
         if events.wanted("hit"):
@@ -327,7 +322,7 @@ class Runner:
             direct = self._direct if state.word is not None and followed.mutable is None else -1
             state.table = Front(opened.ahead(state.prefix[:-1]) if state.word is not None else None, direct)
         if state.word is not None and state.table is not None:
-            state.front, state.kept = state.table.plain, state.table.kept
+            state.front = state.table.held
             if followed.mutable is None and self.mode is None and self.spot is None:
                 state.watch, state.seen = state.word, state.edits
         opened.states.add(state)
@@ -474,10 +469,6 @@ class Inner:
             self._makers[name](value) if name in self._makers else value
             for name, value in zip(names, values, strict=True)
         )
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 def living() -> list[Runner]:

@@ -26,7 +26,7 @@ class State:
     """Where the wrapper may not ask the front (captures that change in place, no watched word) ``seen`` is -1."""
 
     __slots__ = (
-        "__weakref__", "asks", "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "kept", "mark", "mutable", "prefix",
+        "__weakref__", "asks", "busy", "captures", "check", "edits", "encode", "followed", "front", "hits", "mark", "mutable", "prefix",
         "seen", "shorten", "table", "trusted_until", "watch", "word",
     )  # fmt: skip
 
@@ -36,7 +36,6 @@ class State:
     busy: list[object]  #: not empty: some mode or listener is about, go the long way
     check: Callable[[], bool] | None
     front: dict[bytes, Any]
-    kept: dict[bytes, Any]
     hits: count[int]
     encode: Callable[[tuple[Any, ...]], bytes]
     shorten: Callable[[bytes], bytes]
@@ -56,7 +55,7 @@ class State:
 
     def __init__(self, hits: count[int], encode: Callable[[tuple[Any, ...]], bytes]) -> None:
         self.watch, self.seen, self.busy, self.check = _NEVER, -1, settings.ACTIVE, None
-        self.front, self.kept, self.hits = {}, {}, hits
+        self.front, self.hits = {}, hits
         self.encode, self.shorten, self.asks = encode, shorten, False
         self.table, self.word, self.edits, self.mark, self.trusted_until = None, None, 0, 0, 0.0
         self.followed, self.captures, self.mutable, self.prefix = None, b"", None, ""

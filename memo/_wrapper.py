@@ -127,11 +127,10 @@ _DIRECT = """
 _FRONT = """\
         if {ok}:
             {v} = {s}.front.get({k}, {none})
-            if {v} is not {none}:
+            if {type}({v}) in {plain}:
                 {next}({s}.hits)
                 return {v}
-            {v} = {s}.kept.get({k})
-            if {v} is None:
+            if {type}({v}) is not {tuple}:
                 {run}({k}, {values}, {s})
             try:
                 {v} = {v}[0]({v}[1])
