@@ -6,8 +6,9 @@ import os
 from time import monotonic, time
 
 from . import _abilities, _upkeep, events
-from ._flight import Flights, LockFile
+from ._flight import Flights
 from ._living import Living
+from ._lockfile import LockFile
 from ._opening import PLACE
 from ._opening import open_place as open_place
 from ._place import MARKER, is_url, lock_path, new_marker, text_of

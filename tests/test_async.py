@@ -319,7 +319,7 @@ def test_cancelling_all_stores_nothing_and_leaves_no_lock(cache: Cache) -> None:
     assert [type(one) for one in ended] == [asyncio.CancelledError] * 3
     assert calls == [1, 1]
     script = (
-        f"from memo._flight import LockFile; print(LockFile({str(Path(cache.location) / 'flights.lock')!r})"
+        f"from memo._lockfile import LockFile; print(LockFile({str(Path(cache.location) / 'flights.lock')!r})"
         f".lock({run(f.cache_key(1))!r}).__enter__())"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "True\n"

@@ -20,7 +20,7 @@ LEAVES = {"_aside", "_forks", "_group", "_living", "errors", "model", "_peers", 
 CONTRACTS = LEAVES | {"protocols", "_abilities"}
 PLUGS = {"fingerprint", "serializers", "codecs", "storages", "policies"}
 STEPS = {
-    "_beats", "_call", "_clearing", "_entry", "_flight", "_front", "_limits", "_litter", "_place", "_project", "_saved", "_sweep", "_upkeep", "_uses", "_verify", "events", "settings",
+    "_beats", "_call", "_clearing", "_entry", "_flight", "_front", "_limits", "_litter", "_lockfile", "_place", "_project", "_saved", "_sweep", "_upkeep", "_uses", "_verify", "events", "settings",
 }  # fmt: skip
 ENGINE = {
     "_body",

@@ -288,7 +288,7 @@ def test_a_stopped_process_in_the_turn_of_the_limits_costs_a_bounded_wait_once(
 ) -> None:
     """Whoever holds the turn lives and does not go on, as a stopped process does: others store again when it is over."""
     from memo import _limits
-    from memo._flight import LockFile
+    from memo._lockfile import LockFile
 
     monkeypatch.setattr(_limits, "PATIENCE", 0.3)
     cache = Cache(tmp_path / "place", max_entries=10)

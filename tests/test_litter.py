@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from memo import Cache, _litter, events
-from memo._flight import LockFile
+from memo._lockfile import LockFile
 from memo.storages.archive import NewArchive
 from memo.storages.files import Files
 from memo.storages.objects import Objects
