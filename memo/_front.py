@@ -85,11 +85,13 @@ class Front:
 
         Replaces what was held of that call, also where this can't be held.
         """
-        self.drop(key, arguments)
         if until == _FOREVER and type(body) is bytes and len(body) <= BODY:
             self.held[key] = _new(Once, (load, body))
+            self._drop_direct(arguments)  # in this order: `_keep` of another thread sees the new one, or is undone here
             self._grow(len(key) + len(body))
-        elif (made := _made(value, load, body)) is not None:
+            return
+        self.drop(key, arguments)
+        if (made := _made(value, load, body)) is not None:
             if until == _FOREVER:
                 self._keep(key, made, arguments)
             else:
@@ -175,6 +177,9 @@ class Front:
     def drop(self, key: bytes, arguments: tuple[Any, ...]) -> None:
         """Whatever is held of a call."""
         self.held.pop(key, None)
+        self._drop_direct(arguments)
+
+    def _drop_direct(self, arguments: tuple[Any, ...]) -> None:
         if self._direct and self.at(arguments) is not ...:
             self._direct.pop(arguments, None)
 
